@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The signer's memory and the boot epoch: small files of two alternating 4 KiB blocks, written
+ * O_DIRECT|O_DSYNC, so that one valid block always stands. */
+#ifndef AORTA_LEDGER_HEAD_H
+#define AORTA_LEDGER_HEAD_H
+
+#include "ledger/leaf.h"
+
+#include <stdint.h>
+
+struct head {
+        uint64_t size; /* the largest tree that was or will be signed */
+        uint8_t root[HASH_BYTES];
+};
+
+/* Reads `head` in folder path. 0; -ENOENT when there was never one; -EBADMSG when no block is valid. */
+int head_read(const char *path, struct head *head);
+/* Flushed on return (folder too when the file is new). Refuses (-EINVAL) a size below the file's, or
+ * the same size with another root. */
+int head_write(const char *path, const struct head *head);
+
+/* The boot epoch, `epoch` in folder path: counts starts. Reads the last one, adds one and flushes it;
+ * *epoch is the new one, above floor. 20 bits: -EOVERFLOW at the end. */
+#define BOOT_EPOCH_MAX ((1u << 20) - 1)
+int boot_epoch_next(const char *path, uint32_t floor, uint32_t *epoch);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The published log: C2SP tlog-tiles in a folder that any static file server may serve.
+ *
+ *   checkpoint · tile/<L>/<N>[.p/<W>] · tile/entries/<N>[.p/<W>]
+ *
+ * One thread owns a struct log. */
+#ifndef AORTA_LEDGER_LOG_H
+#define AORTA_LEDGER_LOG_H
+
+#include "crypto/note.h"
+#include "ledger/leaf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOG_TILE_HASHES 256u
+#define LOG_WHY_BYTES   512u
+
+struct log;
+
+struct log_config {
+        const char *path;                /* the log's folder; made when absent */
+        const struct note_signer *signer; /* its name is the origin */
+        const char *const *head_paths;   /* folders that remember the head, flushed before signing */
+        unsigned head_paths_n;
+};
+
+/* Opens the folder; remembers what is published. Files of tiles left by a crash beyond the published size
+ * are overwritten when their turn comes. */
+int log_open(struct log **log, const struct log_config *config, char *why);
+/* Appends n leaf entries (n × LEAF_ENTRY_BYTES) of durable groups, in order; at start the recovered ones
+ * from 0. Full tiles and entry bundles that exist with the same bytes are not written again; one that
+ * differs below the published size is -EBADMSG. */
+int log_append(struct log *log, const uint8_t *entries, uint32_t n);
+/* Publishes all that was appended: tiles and bundles written and synced with their folders, the head
+ * flushed to every head path, then the checkpoint signed, written, synced, renamed in, folder synced.
+ * Nothing new: no work, 0. -EINVAL when a head path remembers a larger tree or another root. */
+int log_publish(struct log *log);
+uint64_t log_size(const struct log *log);      /* appended */
+uint64_t log_published(const struct log *log); /* in the checkpoint */
+void log_root(const struct log *log, uint8_t root[HASH_BYTES]);
+/* The last checkpoint (a signed note), NUL-terminated; its length, or -ENOENT. */
+long log_checkpoint(const struct log *log, char *out, size_t out_bytes);
+void log_close(struct log *log);
+
+/* ---- for readers of a folder, with no state: any process ---- */
+
+struct checkpoint {
+        char origin[NOTE_NAME_BYTES_MAX + 1];
+        uint64_t size;
+        uint8_t root[HASH_BYTES];
+};
+/* Parses a checkpoint's body (tlog-checkpoint). 0 or -EBADMSG. */
+int checkpoint_parse(struct checkpoint *checkpoint, const char *text, size_t text_bytes);
+long checkpoint_write(char *out, size_t out_bytes, const struct checkpoint *checkpoint);
+/* Reads, checks signature and origin, parses. note (NOTE_BYTES_MAX) may be NULL. */
+int log_read_checkpoint(const char *path, const struct note_verifier *verifier,
+    struct checkpoint *checkpoint, char *note, char *why);
+
+/* The audit path of leaf in the tree of the given size, from the tiles: proof has room for 64 hashes,
+ * *n hashes from the leaf's sibling up. */
+int log_prove(const char *path, uint64_t leaf, uint64_t size, uint8_t proof[64][HASH_BYTES], unsigned *n, char *why);
+/* RFC 6962 §2.1.1: 0 when the path leads from the leaf hash to root, else -EBADMSG. */
+int proof_check(const uint8_t leaf_hash_in[HASH_BYTES], uint64_t leaf, uint64_t size,
+    const uint8_t proof[][HASH_BYTES], unsigned n, const uint8_t root[HASH_BYTES]);
+/* A .tlog-proof (c2sp.org/tlog-proof@v1) as text: its length or -errno. */
+long proof_write(char *out, size_t out_bytes, uint64_t leaf, const uint8_t proof[][HASH_BYTES], unsigned n, const char *note);
+int proof_parse(const char *text, size_t text_bytes, uint64_t *leaf, uint8_t proof[64][HASH_BYTES], unsigned *n, const char **note);
+
+/* Verifies the folder alone: checkpoint signature, every tile and bundle up to its size, root.
+ * entry() is called for every leaf entry in order (may be NULL). */
+int log_verify(const char *path, const struct note_verifier *verifier,
+    int (*entry)(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_bytes), void *user,
+    struct checkpoint *checkpoint, char *why);
+/* tile path of the spec into out, e.g. "tile/0/x001/x234/067.p/5" */
+int log_tile_path(char *out, size_t out_bytes, int level /* -1: entries */, uint64_t n, unsigned width /* 0: full */);
+
+#endif
