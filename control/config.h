@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* aortad's configuration: YAML, parsed once into this checked structure. Unknown keys, duplicate keys,
+ * wrong types and bad values are errors with file, line and column.
+ *
+ *   realm: 1                      # u32
+ *   origin: aorta.example/log     # the log's name
+ *   lab: false
+ *   state: /var/lib/aorta         # one folder: control socket, keys, registry, log
+ *   keys: { realm: realm.key, log: log.key }     # files, relative to state; made by --init
+ *   dataplane:
+ *     workers: 1
+ *     worker_cores: [0]
+ *     control_core: 1
+ *     memory_mib: 256             # EAL memory without huge pages
+ *     huge: auto                  # auto | yes | no
+ *     devices: 100000             # capacity
+ *     patients: 100000
+ *     crypto: auto                # auto | ipsec-mb | portable
+ *     idle_sleep: true
+ *     mbufs: 16384
+ *     ports:
+ *       - device: net_af_xdp0,iface=aorta0       # any EAL device: vdev arguments or a PCI address
+ *         queues: 1
+ *   network: { ip4: 10.77.0.2, ip6: "fd77::2", coap_port: 5683 }
+ *   ledger:
+ *     volume: volume              # folder, relative to state
+ *     segment_mib: 64
+ *     reserve_mib: 256
+ *     group_records: 4096
+ *     group_us: 1000
+ *     checkpoint_ms: 1000
+ *   control: { socket: control.sock }
+ *   drain_ms: 5000
+ */
+#ifndef AORTA_CONTROL_CONFIG_H
+#define AORTA_CONTROL_CONFIG_H
+
+#include "crypto/engine.h"
+#include "dataplane/limits.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_DEVICE_MAX 255
+#define CONFIG_WHY_BYTES  512
+
+struct config {
+        uint32_t realm;
+        char origin[256];
+        bool lab;
+        char state[PATH_MAX]; /* absolute */
+        char realm_key[PATH_MAX], log_key[PATH_MAX], volume[PATH_MAX], socket[PATH_MAX]; /* absolute */
+        char log[PATH_MAX];   /* state/log */
+        unsigned workers;
+        unsigned worker_cores[WORKERS_MAX];
+        unsigned control_core;
+        uint32_t memory_mib;
+        enum { HUGE_AUTO, HUGE_YES, HUGE_NO } huge;
+        uint32_t devices, patients;
+        enum engine_backend crypto;
+        bool idle_sleep;
+        uint32_t mbufs;
+        unsigned ports;
+        struct {
+                char device[CONFIG_DEVICE_MAX + 1];
+                uint16_t queues;
+        } port[PORTS_MAX];
+        uint8_t ip4[4];
+        uint8_t ip6[16];
+        uint16_t coap_port;
+        uint32_t segment_mib, reserve_mib, group_records, group_us, checkpoint_ms, drain_ms;
+};
+
+/* 0, or -errno with why = "FILE:LINE:COLUMN: what is wrong, what would be right". */
+int config_load(struct config *config, const char *path, char why[CONFIG_WHY_BYTES]);
+
+#endif
