@@ -21,6 +21,13 @@ struct tree {
 void tree_init(struct tree *tree);
 /* Appends n <= TREE_BATCH_MAX leaf hashes (n × HASH_BYTES; the buffer is overwritten as scratch). */
 void tree_append(struct tree *tree, struct engine *engine, uint8_t *hashes, uint32_t n);
+/* The same; layer (may be NULL) sees each layer of complete nodes as it is made, from the leaf hashes at
+ * level 0 up: n nodes of 2^level leaves each, the first with index `first` on its level. A tile of level L
+ * is made of the nodes of level 8 L. */
+typedef void tree_layer_fn(
+    void *user, unsigned level, uint64_t first, const uint8_t *hashes, uint32_t n);
+void tree_append_layers(struct tree *tree, struct engine *engine, uint8_t *hashes, uint32_t n,
+    tree_layer_fn *layer, void *user);
 /* Leaf hashes of n entries of LEAF_ENTRY_BYTES each, in batches by the engine. */
 void tree_leaf_hashes(struct engine *engine, uint8_t *hashes, const uint8_t *entries, uint32_t n);
 /* The root; of an empty tree SHA-256(""). */
