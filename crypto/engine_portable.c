@@ -4,11 +4,17 @@
  * Contexts are made at the start; a call sets only key and nonce, which allocates nothing. CCM is
  * put together here of OpenSSL's CTR and CBC: its own CCM pushes an entry (with allocated strings)
  * on the error queue for each forged tag, and forged tags are what a stranger sends. */
+
+/* SHA256_Init() and its kin: since OpenSSL 3.0 a digest through EVP allocates each time, and
+ * libsodium's does not use the SHA instructions. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "crypto/engine_internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +30,7 @@ enum { GCM_128, GCM_256, GCM_KINDS };
 struct portable {
         EVP_CIPHER_CTX *ctr, *cbc; /* AES-128 */
         EVP_CIPHER_CTX *gcm_seal[GCM_KINDS], *gcm_open[GCM_KINDS];
-        EVP_MD_CTX *sha256;
+        SHA256_CTX sha256;
         uint8_t cbc_out[CBC_CHUNK_BYTES];
 };
 
@@ -42,19 +48,6 @@ make_context(const char *name, int sealing)
         return ctx;
 }
 
-static EVP_MD_CTX *
-make_digest(void)
-{
-        EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
-        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-        if (md == NULL || ctx == NULL || EVP_DigestInit_ex2(ctx, md, NULL) != 1) {
-                EVP_MD_CTX_free(ctx);
-                ctx = NULL;
-        }
-        EVP_MD_free(md);
-        return ctx;
-}
-
 int
 portable_create(struct portable **portable)
 {
@@ -67,11 +60,9 @@ portable_create(struct portable **portable)
         p->gcm_open[GCM_128] = make_context("AES-128-GCM", 0);
         p->gcm_seal[GCM_256] = make_context("AES-256-GCM", 1);
         p->gcm_open[GCM_256] = make_context("AES-256-GCM", 0);
-        p->sha256 = make_digest();
         if (p->ctr == NULL || p->cbc == NULL || p->gcm_seal[GCM_128] == NULL ||
             p->gcm_open[GCM_128] == NULL || p->gcm_seal[GCM_256] == NULL ||
-            p->gcm_open[GCM_256] == NULL || p->sha256 == NULL ||
-            EVP_CIPHER_CTX_set_padding(p->cbc, 0) != 1) {
+            p->gcm_open[GCM_256] == NULL || EVP_CIPHER_CTX_set_padding(p->cbc, 0) != 1) {
                 portable_destroy(p);
                 return -ENOMEM;
         }
@@ -90,7 +81,6 @@ portable_destroy(struct portable *p)
                 EVP_CIPHER_CTX_free(p->gcm_seal[i]);
                 EVP_CIPHER_CTX_free(p->gcm_open[i]);
         }
-        EVP_MD_CTX_free(p->sha256);
         sodium_memzero(p, sizeof(*p));
         free(p);
 }
@@ -300,8 +290,7 @@ portable_open(struct portable *p, const struct aead_job *job)
 void
 portable_sha256(struct portable *p, const struct sha256_job *job)
 {
-        must(EVP_DigestInit_ex2(p->sha256, NULL, NULL));
-        if (job->in_bytes > 0)
-                must(EVP_DigestUpdate(p->sha256, job->in, job->in_bytes));
-        must(EVP_DigestFinal_ex(p->sha256, job->out, NULL));
+        must(SHA256_Init(&p->sha256));
+        must(SHA256_Update(&p->sha256, job->in, job->in_bytes));
+        must(SHA256_Final(job->out, &p->sha256));
 }
