@@ -31,15 +31,24 @@ struct writer_config {
 };
 
 int writer_start(struct writer **writer, const struct writer_config *config);
-/* Finishes what is in the rings and in flight, then ends the thread. */
+/* New requests get 5.03 from now on: the drain begins. Any thread. */
+void writer_close(struct writer *writer);
+/* Finishes what is in the rings and in flight, then ends the thread. What waits for space on a full disk is left
+ * without an answer. */
 void writer_stop(struct writer *writer);
 void writer_destroy(struct writer *writer);
 
 struct writer_stats {
-        uint64_t groups, leaves, stalls_no_space, failed; /* failed: -errno of the fatal error, 0 */
-        uint64_t flush_us[64]; /* histogram, log-linear: control/histogram.h */
+        uint64_t groups, leaves, stalls_no_space;
+        uint64_t failed; /* errno of the fatal error, or 0 */
+        uint64_t flush_us[64]; /* flushes by latency: buckets of writer_flush_bucket() */
         uint64_t cycles_busy, cycles_all;
 };
+/* Any thread. */
 void writer_stats(const struct writer *writer, struct writer_stats *stats);
+
+/* Four buckets an octave of microseconds; the lower bound of a bucket. */
+unsigned writer_flush_bucket(uint64_t us);
+uint64_t writer_flush_bucket_us(unsigned bucket);
 
 #endif
