@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* aortad's configuration: YAML, parsed once into this checked structure. Unknown keys, duplicate keys,
- * wrong types and bad values are errors with file, line and column.
+/* aortad's configuration: YAML, parsed once into this checked structure. Unknown keys, duplicate
+ * keys, wrong types and bad values are errors with file, line and column.
  *
  *   realm: 1                      # u32
  *   origin: aorta.example/log     # the log's name
@@ -50,7 +50,8 @@ struct config {
         char origin[256];
         bool lab;
         char state[PATH_MAX]; /* absolute */
-        char realm_key[PATH_MAX], log_key[PATH_MAX], volume[PATH_MAX], socket[PATH_MAX]; /* absolute */
+        char realm_key[PATH_MAX], log_key[PATH_MAX], volume[PATH_MAX],
+            socket[PATH_MAX]; /* absolute */
         char log[PATH_MAX];   /* state/log */
         unsigned workers;
         unsigned worker_cores[WORKERS_MAX];
