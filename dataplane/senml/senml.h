@@ -23,11 +23,12 @@
 #define SENML_INPUT_BYTES_MAX    2048 /* of a pack as it arrives */
 #define SENML_DEPTH_MAX          16   /* of values nested in one field that is skipped */
 #define SENML_UNKNOWN_LABELS_MAX 16   /* in one record */
-#define SENML_VERSION            10   /* bver: the one that this understands, and the default */
+#define SENML_VERSION_MAX        10   /* bver: the one that this understands, and the default */
 #define SENML_RELATIVE_BELOW_S   (1 << 28) /* RFC 8428 §4.5.3: smaller times are relative to now */
 
-/* Every string is copied once, every resolved name once more. */
-#define SENML_TEXT_BYTES (SENML_INPUT_BYTES_MAX + SENML_RECORDS_MAX * SENML_NAME_BYTES_MAX)
+/* Every string is copied once, every resolved name once more; copies go in words, so that the last
+ * may write up to seven bytes more. */
+#define SENML_TEXT_BYTES (SENML_INPUT_BYTES_MAX + SENML_RECORDS_MAX * SENML_NAME_BYTES_MAX + 8)
 
 /* Why a pack is refused: the name, and the text for the diagnostic payload (RFC 7252 §5.5.2). */
 #define SENML_ERRORS(X)                                                                            \
@@ -43,7 +44,7 @@
         X(EMPTY, "pack without records")                                                           \
         X(TOO_MANY, "more than 64 records")                                                        \
         X(DUPLICATE_LABEL, "a label twice in one record")                                          \
-        X(LABEL, "unexpected label: CBOR uses integers for known labels")                          \
+        X(LABEL, "label of the wrong type: known ones are integers in CBOR")                       \
         X(TOO_MANY_LABELS, "too many unknown labels in one record")                                \
         X(MUST_UNDERSTAND, "unknown label that must be understood: it ends in _")                  \
         X(TYPE, "field of the wrong type")                                                         \
@@ -128,7 +129,7 @@ void senml_sort_by_time(struct senml_pack *);
  * for times before SENML_RELATIVE_BELOW_S, which SenML cannot express. */
 ssize_t senml_write_json(char *out, size_t capacity, const struct senml_pack *);
 
-/* Each byte of text escapes to six at most; names and units do not grow. */
-#define SENML_JSON_BYTES_MAX (6 * SENML_INPUT_BYTES_MAX + SENML_RECORDS_MAX * 448 + 16)
+/* A byte of a string or unit escapes to six at most; names and numbers have their bounds. */
+#define SENML_JSON_BYTES_MAX (6 * SENML_INPUT_BYTES_MAX + SENML_RECORDS_MAX * 768 + 16)
 
 #endif

@@ -11,9 +11,8 @@
 #include "dataplane/senml/decimal.h"
 #include "dataplane/senml/senml.h"
 
-#define VITALS_UNITS_MAX 3
-/* Significant digits of a conversion that does not end (Pa to mm[Hg]); those that end are exact. */
-#define VITALS_DIGITS 12
+#define VITALS_UNITS_MAX   3
+#define VITALS_LOINC_BYTES 8 /* of the longest code, with its NUL */
 
 /* UCUM value = SenML value * numerator / denominator + offset. */
 struct vital_unit {
@@ -23,8 +22,8 @@ struct vital_unit {
 };
 
 struct vital {
-        const char *loinc;
-        const char *name; /* in plain English, for people */
+        char loinc[VITALS_LOINC_BYTES]; /* NUL-padded */
+        const char *name;               /* in plain English, for people */
         const char *ucum;
         uint32_t mdc;
         struct decimal low, high; /* plausible, in the UCUM unit, both included */
@@ -38,8 +37,9 @@ extern const size_t vitals_count;
  * that is no code of the table. */
 const struct vital *vitals_find(const char *name, size_t bytes);
 
-/* A value in a SenML unit to the UCUM unit of vital. 0; -ENOENT when the unit (also an absent one)
- * is not accepted for it; -ERANGE. */
+/* A value in a SenML unit to the UCUM unit of vital: exact, or correctly rounded to the digits that
+ * a decimal holds (Pa to mm[Hg]; decimal_round it for people). 0; -ENOENT when the unit (also an
+ * absent one) is not accepted for it; -ERANGE. */
 int vitals_convert(struct decimal *out, const struct vital *vital, const char *unit,
     size_t unit_bytes, struct decimal value);
 
