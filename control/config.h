@@ -9,7 +9,7 @@
  *   keys: { realm: realm.key, log: log.key }     # files, relative to state; made by --init
  *   dataplane:
  *     workers: 1
- *     worker_cores: [0]
+ *     worker_cores: [0]           # CPUs, one a worker; one may come twice, and be control_core
  *     control_core: 1
  *     memory_mib: 256             # EAL memory without huge pages
  *     huge: auto                  # auto | yes | no
@@ -40,10 +40,12 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define CONFIG_DEVICE_MAX 255
 #define CONFIG_WHY_BYTES  512
+#define CONFIG_CORE_MAX   1023
 
 struct config {
         uint32_t realm;
@@ -54,7 +56,8 @@ struct config {
             socket[PATH_MAX]; /* absolute */
         char log[PATH_MAX];   /* state/log */
         unsigned workers;
-        unsigned worker_cores[WORKERS_MAX];
+        unsigned worker_cores[WORKERS_MAX]; /* CPUs; several workers may share one (slow) */
+        unsigned worker_cores_n;            /* how many were listed; 0: cores 0, 1, … were taken */
         unsigned control_core;
         uint32_t memory_mib;
         enum { HUGE_AUTO, HUGE_YES, HUGE_NO } huge;
@@ -75,5 +78,9 @@ struct config {
 
 /* 0, or -errno with why = "FILE:LINE:COLUMN: what is wrong, what would be right". */
 int config_load(struct config *config, const char *path, char why[CONFIG_WHY_BYTES]);
+
+/* The same from text; name stands for the file in messages, base_folder (absolute) for its folder. */
+int config_load_text(struct config *config, const char *text, size_t text_bytes, const char *name,
+    const char *base_folder, char why[CONFIG_WHY_BYTES]);
 
 #endif
