@@ -33,6 +33,10 @@ struct request {
         const uint8_t *payload; /* SenML, inside plain */
         uint16_t payload_bytes;
         uint16_t content_format;
+        uint16_t reply_limit; /* bytes of a reply to an endpoint that nothing vouches for (RFC 9175) */
+        uint8_t tag[16];      /* of the OSCORE request, zero padded */
+        uint8_t tag_bytes;
+        uint32_t lab_entry; /* lab records: in the table of duplicates */
 };
 
 #endif
