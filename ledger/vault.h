@@ -22,6 +22,7 @@
 
 struct vault;
 struct group;
+struct tree;
 
 struct vault_config {
         const char *path;       /* the volume's folder; made when absent */
@@ -65,6 +66,10 @@ int vault_recover(struct vault *vault, uint64_t floor_leaves, vault_record_fn *r
  * allowed from here on. */
 int vault_begin(struct vault *vault, char *why);
 
+/* The tree that recovery computed, of tip.leaves leaves; for who goes on with it. Valid until
+ * vault_close(). After vault_recover(). */
+const struct tree *vault_tree(const struct vault *vault);
+
 /* The group to fill, or NULL while both buffers are taken. */
 struct group *vault_group(struct vault *vault);
 /* Copies a record in. False when the group is full (the record was not added). */
@@ -101,8 +106,9 @@ void vault_stats(struct vault *vault, struct vault_stats *stats);
 /* Waits for the write in flight, unlocks, frees. */
 void vault_close(struct vault *vault);
 
-/* Test and operator aid: an error to inject in the next write (0: none); kept out of the release path by
- * being a plain field read. */
+/* Test and operator aid, off at start and with 0. ENOSPC: segments cannot be made until it is taken back.
+ * Another errno: a group's write is carried out and then answered with it. Negative: a group's write stops
+ * short after that many bytes (a multiple of 4,096). Costs the writer a plain field read. Any thread. */
 void vault_inject(struct vault *vault, int error);
 
 #endif

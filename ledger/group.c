@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ledger/group.h"
+
+#include "crypto/seal.h"
+#include "ledger/bytes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+static const uint8_t volume_magic[8] = "AORTAVOL";
+static const uint8_t segment_magic[8] = "AORTASEG";
+static const uint8_t group_magic[8] = "AORTAGRP";
+
+/* Offsets; see group.h. */
+enum {
+        AT_VERSION = 8,
+        AT_SEGMENT_INDEX = 12,
+        AT_VAULT = 16,
+        AT_BLOCK_VOLUME = 32,
+        AT_SEGMENT_BYTES = 48,
+        AT_BLOCK_CRC = BLOCK_BYTES - 4,
+
+        AT_K = 12,
+        AT_M = 13,
+        AT_NUMBER = 32,
+        AT_MEMBERSHIP = 40,
+        AT_TREE_SIZE = 48,
+        AT_RECORDS = 56,
+        AT_PAYLOAD_BYTES = 60,
+        AT_ROOT = 64,
+        AT_PREVIOUS = 96,
+        AT_FRAGMENT_DIGESTS = 128,
+        AT_GROUP_DIGEST = AT_FRAGMENT_DIGESTS + GROUP_FRAGMENTS_MAX * HASH_BYTES,
+        AT_VOLUME = AT_GROUP_DIGEST + HASH_BYTES,
+        AT_SLOT = AT_VOLUME + ID_BYTES,
+        AT_HEADER_END = AT_SLOT + 4,
+        AT_HEADER_CRC = GROUP_HEADER_BYTES - 4,
+
+        AT_ENTRY_SEALED_BYTES = 32,
+        AT_ENTRY_KIND = 34,
+        AT_ENTRY_ZERO = 35,
+        AT_ENTRY_OFFSET = 36,
+
+        /* Of the sealed record; crypto/seal.h. */
+        AT_SEALED_KIND = 1,
+        AT_SEALED_RECEIVED_NS = 48,
+};
+_Static_assert(AT_GROUP_DIGEST == 640 && AT_HEADER_END == 692, "as group.h says");
+_Static_assert(
+    GROUP_HEADER_BYTES + GROUP_TABLE_MAX + BLOCK_BYTES < GROUP_BYTES_MAX, "room to fill");
+_Static_assert(SEAL_BYTES_MAX <= UINT16_MAX, "sealed bytes are a u16");
+
+#define MEMBERSHIP_EPOCH 1u
+#define DATA_FRAGMENTS   1u
+#define PARITY_FRAGMENTS 0u
+
+void
+volume_block_write(uint8_t block[BLOCK_BYTES], const struct volume_id *id)
+{
+        memset(block, 0, BLOCK_BYTES);
+        memcpy(block, volume_magic, sizeof(volume_magic));
+        put_le32(block + AT_VERSION, FORMAT_VERSION);
+        memcpy(block + AT_VAULT, id->vault, ID_BYTES);
+        memcpy(block + AT_BLOCK_VOLUME, id->volume, ID_BYTES);
+        put_le32(block + AT_BLOCK_CRC, crc32c(block, AT_BLOCK_CRC));
+}
+
+int
+volume_block_read(const uint8_t block[BLOCK_BYTES], struct volume_id *id)
+{
+        if (memcmp(block, volume_magic, sizeof(volume_magic)) ||
+            get_le32(block + AT_BLOCK_CRC) != crc32c(block, AT_BLOCK_CRC) ||
+            get_le32(block + AT_VERSION) != FORMAT_VERSION)
+                return -EBADMSG;
+        memcpy(id->vault, block + AT_VAULT, ID_BYTES);
+        memcpy(id->volume, block + AT_BLOCK_VOLUME, ID_BYTES);
+        return 0;
+}
+
+void
+segment_block_write(
+    uint8_t block[BLOCK_BYTES], const struct volume_id *id, uint32_t index, uint64_t bytes)
+{
+        memset(block, 0, BLOCK_BYTES);
+        memcpy(block, segment_magic, sizeof(segment_magic));
+        put_le32(block + AT_VERSION, FORMAT_VERSION);
+        put_le32(block + AT_SEGMENT_INDEX, index);
+        memcpy(block + AT_VAULT, id->vault, ID_BYTES);
+        memcpy(block + AT_BLOCK_VOLUME, id->volume, ID_BYTES);
+        put_le64(block + AT_SEGMENT_BYTES, bytes);
+        put_le32(block + AT_BLOCK_CRC, crc32c(block, AT_BLOCK_CRC));
+}
+
+int
+segment_block_check(const uint8_t block[BLOCK_BYTES], const struct volume_id *id, uint32_t index,
+    uint64_t bytes, const char **what)
+{
+        if (memcmp(block, segment_magic, sizeof(segment_magic)) ||
+            get_le32(block + AT_BLOCK_CRC) != crc32c(block, AT_BLOCK_CRC))
+                *what = "its first block is damaged";
+        else if (get_le32(block + AT_VERSION) != FORMAT_VERSION)
+                *what = "its version is not known";
+        else if (memcmp(block + AT_VAULT, id->vault, ID_BYTES) ||
+                 memcmp(block + AT_BLOCK_VOLUME, id->volume, ID_BYTES))
+                *what = "it belongs to another volume";
+        else if (get_le32(block + AT_SEGMENT_INDEX) != index)
+                *what = "its index is not that of its name";
+        else if (get_le64(block + AT_SEGMENT_BYTES) != bytes)
+                *what = "its length has changed";
+        else
+                return 0;
+        return -EBADMSG;
+}
+
+int
+digester_open(struct digester *digester)
+{
+        digester->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+        digester->context = EVP_MD_CTX_new();
+        if (digester->md == NULL || digester->context == NULL) {
+                digester_close(digester);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+void
+digester_close(struct digester *digester)
+{
+        EVP_MD_CTX_free(digester->context);
+        EVP_MD_free(digester->md);
+        *digester = (struct digester){0};
+}
+
+void
+digester_sha256(struct digester *digester, uint8_t out[HASH_BYTES], const void *in, size_t bytes)
+{
+        unsigned out_bytes = 0;
+        int ok = EVP_DigestInit_ex2(digester->context, digester->md, NULL);
+        ok = ok && EVP_DigestUpdate(digester->context, in, bytes);
+        ok = ok && EVP_DigestFinal_ex(digester->context, out, &out_bytes);
+        assert(ok && out_bytes == HASH_BYTES);
+}
+
+void
+group_header_write(
+    uint8_t out[GROUP_HEADER_BYTES], struct group_header *header, struct digester *digester)
+{
+        assert(header->records > 0 && header->records <= GROUP_RECORDS_MAX);
+        assert(header->payload_bytes <= GROUP_PAYLOAD_MAX);
+        memset(out, 0, GROUP_HEADER_BYTES);
+        memcpy(out, group_magic, sizeof(group_magic));
+        put_le32(out + AT_VERSION, FORMAT_VERSION);
+        out[AT_K] = DATA_FRAGMENTS;
+        out[AT_M] = PARITY_FRAGMENTS;
+        memcpy(out + AT_VAULT, header->id.vault, ID_BYTES);
+        put_le64(out + AT_NUMBER, header->number);
+        put_le64(out + AT_MEMBERSHIP, MEMBERSHIP_EPOCH);
+        put_le64(out + AT_TREE_SIZE, header->tree_size);
+        put_le32(out + AT_RECORDS, header->records);
+        put_le32(out + AT_PAYLOAD_BYTES, header->payload_bytes);
+        memcpy(out + AT_ROOT, header->root, HASH_BYTES);
+        memcpy(out + AT_PREVIOUS, header->previous, HASH_BYTES);
+        memcpy(out + AT_FRAGMENT_DIGESTS, header->payload_digest, HASH_BYTES);
+        digester_sha256(digester, header->digest, out, AT_GROUP_DIGEST);
+        memcpy(out + AT_GROUP_DIGEST, header->digest, HASH_BYTES);
+        memcpy(out + AT_VOLUME, header->id.volume, ID_BYTES);
+        put_le32(out + AT_SLOT, 0);
+        put_le32(out + AT_HEADER_CRC, crc32c(out, AT_HEADER_CRC));
+}
+
+/* What makes a header with a good CRC one that this program cannot take, or NULL. */
+static const char *
+header_objection(const uint8_t *in, const struct volume_id *id, const uint8_t digest[HASH_BYTES])
+{
+        uint32_t records = get_le32(in + AT_RECORDS);
+        uint32_t payload_bytes = get_le32(in + AT_PAYLOAD_BYTES);
+        if (get_le32(in + AT_VERSION) != FORMAT_VERSION)
+                return "its version is not known";
+        if (memcmp(in + AT_VAULT, id->vault, ID_BYTES) ||
+            memcmp(in + AT_VOLUME, id->volume, ID_BYTES))
+                return "it belongs to another volume";
+        if (memcmp(in + AT_GROUP_DIGEST, digest, HASH_BYTES))
+                return "its header does not match its digest";
+        if (in[AT_K] != DATA_FRAGMENTS || in[AT_M] != PARITY_FRAGMENTS ||
+            get_le32(in + AT_SLOT) != 0 || get_le64(in + AT_MEMBERSHIP) != MEMBERSHIP_EPOCH)
+                return "it is spread over more volumes than this version reads";
+        if (records == 0 || records > GROUP_RECORDS_MAX || payload_bytes > GROUP_PAYLOAD_MAX ||
+            payload_bytes < records * (GROUP_ENTRY_BYTES + SEAL_OVERHEAD))
+                return "its header makes no sense";
+        return NULL;
+}
+
+enum header_verdict
+group_header_read(struct group_header *header, const uint8_t in[GROUP_HEADER_BYTES],
+    const struct volume_id *id, struct digester *digester, const char **what)
+{
+        *what = "its header is damaged";
+        if (memcmp(in, group_magic, sizeof(group_magic)) ||
+            get_le32(in + AT_HEADER_CRC) != crc32c(in, AT_HEADER_CRC))
+                return HEADER_NONE;
+        uint8_t digest[HASH_BYTES];
+        digester_sha256(digester, digest, in, AT_GROUP_DIGEST);
+        *what = header_objection(in, id, digest);
+        if (*what != NULL)
+                return HEADER_FOREIGN;
+        header->id = *id;
+        header->number = get_le64(in + AT_NUMBER);
+        header->tree_size = get_le64(in + AT_TREE_SIZE);
+        header->records = get_le32(in + AT_RECORDS);
+        header->payload_bytes = get_le32(in + AT_PAYLOAD_BYTES);
+        memcpy(header->root, in + AT_ROOT, HASH_BYTES);
+        memcpy(header->previous, in + AT_PREVIOUS, HASH_BYTES);
+        memcpy(header->payload_digest, in + AT_FRAGMENT_DIGESTS, HASH_BYTES);
+        memcpy(header->digest, digest, HASH_BYTES);
+        return HEADER_OURS;
+}
+
+uint32_t
+group_disk_bytes(uint32_t payload_bytes)
+{
+        assert(payload_bytes <= GROUP_PAYLOAD_MAX);
+        return (GROUP_HEADER_BYTES + payload_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
+/* The table describes exactly the bytes that follow it. */
+static bool
+table_fits(const uint8_t *payload, const struct group_header *header)
+{
+        uint32_t table_bytes = header->records * GROUP_ENTRY_BYTES;
+        uint32_t next = get_le32(payload + AT_ENTRY_OFFSET);
+        if (next < table_bytes || next - table_bytes >= BLOCK_BYTES ||
+            next > header->payload_bytes ||
+            !bytes_are_zero(payload + table_bytes, next - table_bytes))
+                return false;
+        for (uint32_t i = 0; i < header->records; i++) {
+                const uint8_t *entry = payload + i * GROUP_ENTRY_BYTES;
+                uint32_t sealed_bytes = get_le16(entry + AT_ENTRY_SEALED_BYTES);
+                if (sealed_bytes < SEAL_OVERHEAD || sealed_bytes > SEAL_BYTES_MAX ||
+                    get_le32(entry + AT_ENTRY_OFFSET) != next ||
+                    header->payload_bytes - next < sealed_bytes || entry[AT_ENTRY_ZERO] != 0 ||
+                    payload[next + AT_SEALED_KIND] != entry[AT_ENTRY_KIND])
+                        return false;
+                next += sealed_bytes;
+        }
+        return next == header->payload_bytes;
+}
+
+int
+group_payload_check(const uint8_t *fragment, const struct group_header *header,
+    struct digester *digester, const char **what)
+{
+        const uint8_t *payload = fragment + GROUP_HEADER_BYTES;
+        uint32_t end_bytes = GROUP_HEADER_BYTES + header->payload_bytes;
+        uint8_t digest[HASH_BYTES];
+        digester_sha256(digester, digest, payload, header->payload_bytes);
+        if (memcmp(digest, header->payload_digest, HASH_BYTES))
+                *what = "its payload does not match its digest";
+        else if (!bytes_are_zero(
+                     fragment + end_bytes, group_disk_bytes(header->payload_bytes) - end_bytes))
+                *what = "its padding is not zero";
+        else if (!table_fits(payload, header))
+                *what = "its table makes no sense";
+        else
+                return 0;
+        return -EBADMSG;
+}
+
+void
+group_entry_write(uint8_t out[GROUP_ENTRY_BYTES], const uint8_t digest[HASH_BYTES],
+    uint16_t sealed_bytes, uint8_t kind, uint32_t offset)
+{
+        memcpy(out, digest, HASH_BYTES);
+        put_le16(out + AT_ENTRY_SEALED_BYTES, sealed_bytes);
+        out[AT_ENTRY_KIND] = kind;
+        out[AT_ENTRY_ZERO] = 0;
+        put_le32(out + AT_ENTRY_OFFSET, offset);
+}
+
+void
+group_table_shift(uint8_t *table, uint32_t records, uint32_t bytes)
+{
+        for (uint32_t i = 0; i < records; i++) {
+                uint8_t *at = table + i * GROUP_ENTRY_BYTES + AT_ENTRY_OFFSET;
+                put_le32(at, get_le32(at) + bytes);
+        }
+}
+
+void
+group_record(const uint8_t *fragment, const struct group_header *header, uint32_t i,
+    struct vault_record *record)
+{
+        assert(i < header->records);
+        const uint8_t *payload = fragment + GROUP_HEADER_BYTES;
+        const uint8_t *entry = payload + i * GROUP_ENTRY_BYTES;
+        uint32_t offset = get_le32(entry + AT_ENTRY_OFFSET);
+        record->leaf = header->tree_size + i;
+        record->group = header->number;
+        record->digest = entry;
+        record->sealed = payload + offset;
+        record->sealed_bytes = get_le16(entry + AT_ENTRY_SEALED_BYTES);
+        assert(offset + record->sealed_bytes <= header->payload_bytes);
+}
+
+void
+group_leaf_entry(
+    uint8_t entry[LEAF_ENTRY_BYTES], const uint8_t *sealed, const uint8_t digest[HASH_BYTES])
+{
+        leaf_entry_write(
+            entry, sealed[AT_SEALED_KIND], get_le64(sealed + AT_SEALED_RECEIVED_NS), digest);
+}

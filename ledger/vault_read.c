@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where groups lie, and reading a record back. The index only grows: a chunk never moves once it is
+ * published, and a reader looks only at groups below the count that it loaded. */
+#include "ledger/vault_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int
+group_index_open(struct group_index *index)
+{
+        index->chunks = calloc(INDEX_CHUNKS_MAX, sizeof(*index->chunks));
+        return index->chunks == NULL ? -ENOMEM : 0;
+}
+
+void
+group_index_close(struct group_index *index)
+{
+        for (uint32_t i = 0; index->chunks != NULL && i < INDEX_CHUNKS_MAX; i++)
+                free(index->chunks[i]);
+        free(index->chunks);
+        index->chunks = NULL;
+}
+
+int
+group_index_reserve(struct group_index *index)
+{
+        /* One group may be durable and not yet released when the next is submitted. */
+        uint64_t count = atomic_load_explicit(&index->count, memory_order_relaxed);
+        for (uint64_t i = count; i < count + GROUPS_BUFFERED; i++) {
+                uint64_t chunk = i / INDEX_CHUNK_GROUPS;
+                if (chunk >= INDEX_CHUNKS_MAX)
+                        return -EOVERFLOW;
+                if (index->chunks[chunk] == NULL)
+                        index->chunks[chunk] =
+                            malloc(INDEX_CHUNK_GROUPS * sizeof(struct group_place));
+                if (index->chunks[chunk] == NULL)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+void
+group_index_add(struct group_index *index, const struct group_place *place, uint32_t records)
+{
+        uint64_t count = atomic_load_explicit(&index->count, memory_order_relaxed);
+        uint64_t leaves = atomic_load_explicit(&index->leaves, memory_order_relaxed);
+        assert(place->first_leaf == leaves && records > 0);
+        struct group_place *chunk = index->chunks[count / INDEX_CHUNK_GROUPS];
+        assert(chunk != NULL);
+        chunk[count % INDEX_CHUNK_GROUPS] = *place;
+        atomic_store_explicit(&index->leaves, leaves + records, memory_order_relaxed);
+        atomic_store_explicit(&index->count, count + 1, memory_order_release);
+}
+
+static const struct group_place *
+place_at(const struct group_index *index, uint64_t group)
+{
+        return &index->chunks[group / INDEX_CHUNK_GROUPS][group % INDEX_CHUNK_GROUPS];
+}
+
+/* The number of the group that holds leaf, among count groups: the last that begins at or before
+ * it. */
+static uint64_t
+group_find(const struct group_index *index, uint64_t count, uint64_t leaf)
+{
+        uint64_t low = 0, high = count;
+        while (high - low > 1) {
+                uint64_t middle = low + (high - low) / 2;
+                if (place_at(index, middle)->first_leaf <= leaf)
+                        low = middle;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+/* Reads the group's fragment into buffer (GROUP_BYTES_MAX) and checks all of it. */
+static int
+group_fetch(struct vault *vault, uint64_t number, uint8_t *buffer, struct group_header *header)
+{
+        const struct group_place *place = place_at(&vault->index, number);
+        struct digester digester;
+        const char *what;
+        int fd = segment_open(&vault->segments, place->segment, O_RDONLY | O_DIRECT | O_CLOEXEC);
+        if (fd < 0)
+                return fd;
+        int error = digester_open(&digester);
+        if (error) {
+                close(fd);
+                return error;
+        }
+        int64_t got = file_read_full(fd, buffer, BLOCK_BYTES, place->offset_bytes);
+        error = got < 0 ? (int)got : got != BLOCK_BYTES ? -EBADMSG : 0;
+        if (!error &&
+            (group_header_read(header, buffer, &vault->id, &digester, &what) != HEADER_OURS ||
+                header->number != number || header->tree_size != place->first_leaf))
+                error = -EBADMSG;
+        if (!error) {
+                uint32_t bytes = group_disk_bytes(header->payload_bytes);
+                got = file_read_full(fd, buffer + BLOCK_BYTES, bytes - BLOCK_BYTES,
+                    (uint64_t)place->offset_bytes + BLOCK_BYTES);
+                error = got < 0 ? (int)got : got != bytes - BLOCK_BYTES ? -EBADMSG : 0;
+        }
+        if (!error)
+                error = group_payload_check(buffer, header, &digester, &what);
+        digester_close(&digester);
+        close(fd);
+        return error;
+}
+
+int
+vault_read_leaf(struct vault *vault, uint64_t leaf, uint8_t *sealed, uint32_t *sealed_bytes,
+    uint8_t digest[HASH_BYTES])
+{
+        uint64_t count = atomic_load_explicit(&vault->index.count, memory_order_acquire);
+        /* At least the leaves of count groups; perhaps a moment newer, which the check below
+         * catches. */
+        if (count == 0 || leaf >= atomic_load_explicit(&vault->index.leaves, memory_order_relaxed))
+                return -ENOENT;
+        uint8_t *buffer = aligned_alloc(BLOCK_BYTES, GROUP_BYTES_MAX);
+        if (buffer == NULL)
+                return -ENOMEM;
+        uint64_t number = group_find(&vault->index, count, leaf);
+        struct group_header header;
+        int error = group_fetch(vault, number, buffer, &header);
+        if (!error && leaf - header.tree_size >= header.records)
+                error = number + 1 == count ? -ENOENT : -EBADMSG;
+        if (!error) {
+                struct vault_record record;
+                group_record(buffer, &header, (uint32_t)(leaf - header.tree_size), &record);
+                memcpy(sealed, record.sealed, record.sealed_bytes);
+                *sealed_bytes = record.sealed_bytes;
+                memcpy(digest, record.digest, HASH_BYTES);
+        }
+        free(buffer);
+        return error;
+}
