@@ -120,6 +120,12 @@ static_assert(COAP_OPTION_KINDS <= 32, "sets of options are 32-bit masks");
         | (((number)&1) != 0 ? COAP_HAS(name) : 0)
 #define COAP_CRITICAL (UINT32_C(0) COAP_OPTIONS(COAP_OPTION_CRITICAL_BIT))
 
+/* Those that mean something outside OSCORE's protection; a server ignores all others there, unknown
+ * ones included, whatever bad_option says (RFC 8613 §4.1, §8.2 step 1). */
+#define COAP_CLASS_U                                                                               \
+        (COAP_HAS(URI_HOST) | COAP_HAS(URI_PORT) | COAP_HAS(OSCORE) | COAP_HAS(HOP_LIMIT) |        \
+            COAP_HAS(PROXY_URI) | COAP_HAS(PROXY_SCHEME))
+
 /* What coap_parse() can find. TRUNCATED_HEADER and VERSION leave nothing to answer to; for the
  * others type and message_id are set, so that a CON can be rejected with a RST (RFC 7252 §4.2). */
 #define COAP_VERDICTS(X)                                                                           \

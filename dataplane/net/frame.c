@@ -228,6 +228,7 @@ static bool
 options_may_be_skipped(const uint8_t *options, size_t bytes)
 {
         size_t offset = 0;
+        size_t value_bytes;
 
         while (offset < bytes) {
                 if (options[offset] == 0) {
@@ -236,9 +237,10 @@ options_may_be_skipped(const uint8_t *options, size_t bytes)
                 }
                 if ((options[offset] & 0xc0u) != 0 || bytes - offset < 2)
                         return false;
-                if (options[offset + 1] > bytes - offset - 2)
+                value_bytes = options[offset + 1];
+                if (value_bytes > bytes - offset - 2)
                         return false;
-                offset += 2u + options[offset + 1];
+                offset += 2 + value_bytes;
         }
         return true;
 }
