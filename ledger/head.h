@@ -1,6 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The signer's memory and the boot epoch: small files of two alternating 4 KiB blocks, written
- * O_DIRECT|O_DSYNC, so that one valid block always stands. */
+ * O_DIRECT|O_DSYNC, so that one valid block always stands. One thread at a time a file.
+ *
+ * A block of `head` or `epoch`, little-endian; the valid one with the higher sequence counts:
+ *
+ *   offset  bytes
+ *        0      8  magic "AORTAHED" or "AORTAEPO"
+ *        8      4  version (1)
+ *       12      4  zero
+ *       16      8  sequence, from 1
+ *       24      8  head: tree size; epoch: the boot epoch
+ *       32     32  head: root; epoch: zero
+ *     4092      4  CRC-32C of bytes 0 to 4091 */
 #ifndef AORTA_LEDGER_HEAD_H
 #define AORTA_LEDGER_HEAD_H
 
