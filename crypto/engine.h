@@ -49,6 +49,8 @@ const char *engine_backend_name(const struct engine *engine);
 /* Expands a key of aead_key_bytes(alg) into aead_expanded_bytes(alg) bytes. 0 or -EINVAL. */
 int aead_expand_key(struct engine *engine, int alg, const uint8_t *key, void *expanded);
 
+/* Nobody may write to in during the call: ChaCha20-Poly1305 and GCM read it twice, for the tag and for
+ * the plaintext. Memory that a peer can write (memif) is copied first. in and out are the same or apart. */
 struct aead_job {
         const void *key;      /* expanded */
         const uint8_t *nonce; /* aead_nonce_bytes(alg) */

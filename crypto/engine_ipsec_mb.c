@@ -56,7 +56,7 @@ multi_buffer_create(struct multi_buffer **out, struct portable *portable)
         mb->mgr = alloc_mb_mgr(0);
         if (mb->mgr == NULL) {
                 free(mb);
-                return -ENOMEM;
+                return imb_get_errno(NULL) == ENOMEM ? -ENOMEM : -ENOTSUP;
         }
         init_mb_mgr_auto(mb->mgr, NULL);
         if (imb_get_errno(mb->mgr) != 0 || !usable(mb->mgr)) {

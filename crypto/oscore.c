@@ -178,7 +178,8 @@ oscore_aad(uint8_t aad[OSCORE_AAD_BYTES_MAX], int alg, const uint8_t *request_ki
         uint8_t array[OSCORE_AAD_BYTES_MAX], piv[OSCORE_PIV_BYTES_MAX];
         size_t n, piv_bytes = oscore_encode_piv(piv, request_piv);
 
-        assert(kid_bytes <= OSCORE_ID_BYTES_MAX && alg >= 0 && alg < 256);
+        assert(kid_bytes <= OSCORE_ID_BYTES_MAX && piv_bytes <= OSCORE_PIV_BYTES_MAX);
+        assert(alg >= 0 && alg < 256);
         /* external_aad: [oscore_version, [alg], request_kid, request_piv, options] */
         n = put_head(array, CBOR_ARRAY, 5);
         n += put_head(array + n, CBOR_UINT, 1);

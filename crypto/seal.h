@@ -48,7 +48,8 @@ struct seal_header {
 #define RECORD_FLAG_UNKNOWN_CODE 0x0002u /* a name that ends in no known LOINC code */
 #define RECORD_FLAG_UNKNOWN_UNIT 0x0004u /* a known code with a unit that is not accepted */
 
-/* Writes the header's bytes. */
+/* Writes the header's bytes. The header must be one that seal_header_read() takes (asserted): a known kind,
+ * content format and flags; a tag of 8 or 16 bytes for RECORD_OSCORE, of 0 for RECORD_LAB, zero padded. */
 void seal_header_write(uint8_t out[SEAL_HEADER_BYTES], const struct seal_header *header);
 
 /* Parses and checks a header whose sealed record has sealed_bytes bytes. 0 or -EBADMSG. */

@@ -110,10 +110,10 @@ Test(note, every_flip_and_truncation_is_refused)
 }
 
 #define DASH "\xe2\x80\x94 "
-#define LINE                                                                                       \
-        DASH "PeterNeumann "                                                                       \
-             "x08go/ZJkuBS9UG/"                                                                    \
-             "SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+#define SIGNATURE                                                                                  \
+        "x08go/ZJkuBS9UG/"                                                                         \
+        "SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
+#define LINE DASH "PeterNeumann " SIGNATURE "\n"
 #define TEXT                                                                                       \
         "If you think cryptography is the answer to your problem,\n"                               \
         "then you don't know what your problem is.\n"
@@ -131,6 +131,8 @@ Test(note, table_of_notes)
             {"same name, other key", TEXT "\n" DASH "PeterNeumann AAAAAAA=\n" LINE, 0},
             {"only a stranger", TEXT "\n" DASH "stranger AAAAAAA=\n", -ENOKEY},
             {"only another key", TEXT "\n" DASH "PeterNeumann AAAAAAA=\n", -ENOKEY},
+            {"a shorter name", TEXT "\n" DASH "PeterNeuman " SIGNATURE "\n", -ENOKEY},
+            {"a longer name", TEXT "\n" DASH "PeterNeumannn " SIGNATURE "\n", -ENOKEY},
             {"a good and a bad one", TEXT "\n" LINE DASH "PeterNeumann x08gowAAAAAA\n", -EBADMSG},
             {"a bad and a good one", TEXT "\n" DASH "PeterNeumann x08gowAAAAAA\n" LINE, -EBADMSG},
             {"only the key's ID", TEXT "\n" DASH "PeterNeumann x08gow==\n", -EBADMSG},
@@ -198,7 +200,8 @@ Test(note, blank_lines_in_the_text)
 Test(note, refused_texts_and_room)
 {
         static const char *const bad[] = {"", "no line end", "a\rb\n", "tab\there\n", "\xc3\x28\n",
-            "\xf4\x90\x80\x80\n", "\xe2\x82\n"};
+            "\xf4\x90\x80\x80\n", "\xe2\x82\n", "\xc0\xaf\n", "\xe0\x80\xaf\n",
+            "\xf0\x80\x80\xaf\n", "\xed\xa0\x80\n"};
         struct note_signer *signer = make_signer("log", 1);
         char note[NOTE_BYTES_MAX];
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
