@@ -10,7 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PATIENT_NAME_MAX 63u
+#define PATIENT_NAME_MAX   63u
+#define REGISTRY_WHY_BYTES 512u
+/* The server's OSCORE ID where enrolment names no other: "A". A device may not have it as its kid.
+ */
+#define SERVER_ID_BYTES 1u
+#define SERVER_ID       ((const uint8_t[SERVER_ID_BYTES]){0x41})
 
 struct registry;
 
@@ -35,12 +40,15 @@ struct device {
         uint8_t id_context[OSCORE_ID_CONTEXT_BYTES_MAX], id_context_bytes;
 };
 
-/* Loads everything. why (512 bytes). */
+/* Loads everything; makes a new registry in a folder without one. On failure why
+ * (REGISTRY_WHY_BYTES) says what is wrong and what to do. -EKEYREJECTED: made under another realm
+ * key. -ENOSPC: holds more than the capacity. -EBADMSG: damaged. */
 int registry_open(struct registry **registry, const struct registry_config *config, char *why);
 void registry_close(struct registry *registry);
 
-/* What the caller gives at enrolment; secret_bytes 0: all is made here (native kid, random secret
- * and salt). */
+/* What the caller gives at enrolment. What is absent is made here: without a kid a native one,
+ * without a secret a random one, and then, without a salt, a random salt. Names: 1 to 63 of A-Z a-z
+ * 0-9 . _ : - */
 struct enrolment {
         const char *name, *patient;
         bool lab;
@@ -50,6 +58,7 @@ struct enrolment {
         uint8_t salt_bytes, salt[OSCORE_SALT_BYTES_MAX];
         bool has_id_context;
         uint8_t id_context_bytes, id_context[OSCORE_ID_CONTEXT_BYTES_MAX];
+        uint8_t server_id_bytes, server_id[OSCORE_ID_BYTES_MAX]; /* 0 bytes: SERVER_ID */
 };
 /* The credentials of a new device as the device needs them; wiped by the caller. */
 struct credentials {
@@ -58,14 +67,19 @@ struct credentials {
 };
 
 /* Enrols: patient and its data key are made when new; durable, then *device and *credentials.
- * -EEXIST name in use, -EADDRINUSE kid in use, -EKEYREUSED secret, salt and ID context were used
+ * -EEXIST name in use, -EADDRINUSE kid in use, -ENOTUNIQ secret, salt and ID context were used
  * before (removed devices included), -EINVAL, -ENOSPC. */
 int registry_enrol(struct registry *registry, const struct enrolment *enrolment,
     struct device *device, struct credentials *credentials, char *why);
-/* Enrols n native devices PREFIX0…; few flushes. fn gets each with its credentials. */
+/* Enrols n native devices PREFIX0…, each of a patient with the same name; few flushes. fn gets each
+ * one with its credentials when it is durable; a negative return of it ends, and is returned. */
+typedef int registry_enrolled_fn(
+    void *user, const struct device *device, const struct credentials *credentials);
 int registry_enrol_many(struct registry *registry, const char *prefix, uint32_t n, uint8_t alg,
-    int (*fn)(void *user, const struct device *device, const struct credentials *credentials),
-    void *user, char *why);
+    registry_enrolled_fn *fn, void *user, char *why);
+/* The same from PREFIXfirst. */
+int registry_enrol_range(struct registry *registry, const char *prefix, uint32_t first, uint32_t n,
+    uint8_t alg, registry_enrolled_fn *fn, void *user, char *why);
 /* Marks removed: its records stay readable, its secret is overwritten, its fingerprint kept. */
 int registry_remove(struct registry *registry, const char *name, struct device *device);
 
@@ -73,11 +87,17 @@ int registry_find(const struct registry *registry, const char *name, struct devi
 /* Of a context id, removed devices too: to open a record. */
 int registry_find_context(
     const struct registry *registry, uint64_t context_id, struct device *device);
-/* In slot order; negative return ends. Removed ones are not walked unless all. */
+/* Active ones in slot order; all: removed ones too, in order of enrolment. A negative return ends.
+ */
 int registry_walk(const struct registry *registry, bool all,
     int (*fn)(void *user, const struct device *device), void *user);
-uint32_t registry_devices(const struct registry *registry);
-/* Unwraps. 0 or -ENOENT, -EBADMSG. */
+/* The same in pages: up to n devices from *position (0 at first), which moves on. Returns how many;
+ * 0 at the end. */
+uint32_t registry_page(const struct registry *registry, bool all, uint32_t *position,
+    struct device *devices, uint32_t n);
+uint32_t registry_devices(const struct registry *registry); /* active */
+uint32_t registry_patients(const struct registry *registry);
+/* Unwraps. 0 or -ENOENT (removed, or no such entry), -EBADMSG. The caller wipes. */
 int registry_credentials(
     const struct registry *registry, const struct device *device, struct credentials *credentials);
 int registry_patient_key(const struct registry *registry, uint32_t patient_slot,
