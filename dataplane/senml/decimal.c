@@ -39,7 +39,7 @@ finish(struct decimal *out, u128 magnitude, bool negative, int64_t exponent, boo
                 if (last > 5 || (last == 5 && (below || (magnitude & 1))))
                         magnitude++;
                 if (magnitude == limit) {
-                        magnitude /= 10;
+                        magnitude = (magnitude + 5) / 10; /* 10^n, or 2^63 */
                         exponent++;
                 }
         }
@@ -402,7 +402,7 @@ decimal_print(char *out, size_t capacity, struct decimal a)
         n = print_digits(digits, magnitude);
         if (a.mantissa < 0)
                 text[at++] = '-';
-        if ((exponent >= 0 && (int)n + exponent <= 20) || (exponent < 0 && exponent >= -18)) {
+        if ((exponent >= 0 && (int)n + exponent <= 20) || (exponent < 0 && exponent >= -20)) {
                 at += print_plain(text + at, digits, n, exponent);
         } else {
                 /* d.ddde±x */

@@ -38,9 +38,8 @@ int decimal_make(struct decimal *out, int64_t mantissa, int64_t exponent10);
  * -1 - magnitude (RFC 8949 §3.1, major type 1). Never fails. */
 struct decimal decimal_from_cbor_integer(uint64_t magnitude, bool negative);
 
-/* IEEE 754 binary numbers, given as their bits. The result is the shortest decimal that a reader of
- * that width turns back into the same bits, where one of up to 15 digits (double), 9 (single) or 5
- * (half) exists; otherwise 17 digits, or the exact integer. -EINVAL for NaN and infinities. */
+/* IEEE 754 binary numbers, given as their bits: the shortest decimal that a reader of that width
+ * turns back into the same bits; an integer below 2^63 exactly. -EINVAL for NaN and infinities. */
 int decimal_from_double(struct decimal *out, uint64_t bits);
 int decimal_from_single(struct decimal *out, uint32_t bits);
 int decimal_from_half(struct decimal *out, uint16_t bits);

@@ -59,23 +59,53 @@ wide_power10(int k)
         return r;
 }
 
-/* significand * 2^exponent to 17 digits. Their distance, 10^-16 of the value at most, is less than
- * that of two doubles by more than this computation errs, so they lead back to the same double. */
+/* The shortest of the decimals nearest to scaled (in units of 10^-k, of which 17 digits are whole)
+ * that is less than half a unit of significand away. 17 digits always are. */
+static uint64_t
+shorten(struct wide scaled, uint64_t digits, uint64_t significand)
+{
+        /* Eight bits less: no candidate overflows. */
+        u128 value = scaled.mantissa >> 8, half = value / ((u128)significand * 2);
+        int shift = -scaled.exponent - 8;
+
+        if ((significand & (significand - 1)) == 0)
+                half /= 2;  /* below a power of two floats lie twice as close */
+        half -= half >> 32; /* no tie, and no error of this computation, is ever accepted */
+        for (uint64_t unit = 10000000000000000u; unit > 1; unit /= 10) {
+                uint64_t candidate = (digits + unit / 2) / unit * unit;
+                u128 at = (u128)candidate << shift;
+                u128 distance = at > value ? at - value : value - at;
+
+                if (distance < half)
+                        return candidate;
+        }
+        return digits;
+}
+
+/* significand * 2^exponent as the shortest decimal that a reader who has floats with that unit in
+ * the last place turns back into it; an integer that fits stays itself. */
 static int
-seventeen_digits(struct decimal *out, uint64_t significand, int exponent, bool negative)
+shortest(struct decimal *out, uint64_t significand, int exponent, bool negative)
 {
         const uint64_t least = 10000000000000000u; /* 10^16 */
-        int shift = __builtin_clzll(significand);
+        int shift = __builtin_clzll(significand), zeros = __builtin_ctzll(significand);
         struct wide value = {
             .mantissa = (u128)(significand << shift) << 64, .exponent = exponent - shift - 64};
         /* log10(2) = 0.30103: the estimate is off by one at most. */
         int k = 16 - (value.exponent + 127) * 30103 / 100000;
 
+        if (exponent >= -zeros && exponent < shift) {
+                int64_t m =
+                    (int64_t)(exponent < 0 ? significand >> -exponent : significand << exponent);
+
+                *out = DECIMAL(negative ? -m : m, 0);
+                return 0;
+        }
         for (int attempt = 0; attempt < 4; attempt++) {
                 struct wide scaled = wide_multiply(value, wide_power10(k));
                 uint64_t digits;
 
-                assert(scaled.exponent <= -64 && scaled.exponent > -128);
+                assert(scaled.exponent <= -64 && scaled.exponent > -96);
                 digits = (uint64_t)(scaled.mantissa >> -scaled.exponent);
                 digits += (uint64_t)(scaled.mantissa >> (-scaled.exponent - 1)) & 1;
                 if (digits < least) {
@@ -83,45 +113,31 @@ seventeen_digits(struct decimal *out, uint64_t significand, int exponent, bool n
                 } else if (digits >= least * 10) {
                         k--;
                 } else {
-                        struct decimal d = DECIMAL((int64_t)digits, (int16_t)-k);
+                        int64_t m = (int64_t)shorten(scaled, digits, significand);
 
-                        if (negative)
-                                d.mantissa = -d.mantissa;
-                        return decimal_normalize(out, d);
+                        return decimal_normalize(out, DECIMAL(negative ? -m : m, (int16_t)-k));
                 }
         }
         return -ERANGE;
 }
 
-/* The first decimal of at most the given digits within tolerance of value (0: equal to it). value
- * is positive. M * 10^-k with M < 2^53 and k <= 22 is one correctly rounded division, so that an
- * equal quotient is proof that the decimal reads back as value. */
+/* The quick way for what devices send: M * 10^-k with M < 10^15 and k <= 22 is one correctly
+ * rounded division, so an equal quotient proves that the decimal reads back as value, and with 15
+ * digits or less it is the only one of its length. value is positive. */
 static bool
-few_digits(struct decimal *out, double value, double tolerance, int digits, bool negative)
+few_digits(struct decimal *out, double value, bool negative)
 {
-        double bound = exact_power10[digits];
-
-        for (int k = value >= bound ? -1 : 0; k <= EXACT_POWER_MAX && k >= -EXACT_POWER_MAX;
-             k += value >= bound ? -1 : 1) {
-                double scaled = k < 0 ? value / exact_power10[-k] : value * exact_power10[k];
-                double candidate, distance;
+        for (int k = 0; k <= EXACT_POWER_MAX; k++) {
+                double scaled = value * exact_power10[k];
                 int64_t m;
 
-                if (scaled >= bound) {
-                        if (k < 0)
-                                continue;
+                if (scaled >= 1e15)
                         return false;
-                }
                 m = (int64_t)(scaled + 0.5);
-                candidate = k < 0 ? (double)m * exact_power10[-k] : (double)m / exact_power10[k];
-                distance = candidate < value ? value - candidate : candidate - value;
-                if (m != 0 && distance <= tolerance) {
-                        struct decimal d = DECIMAL(negative ? -m : m, (int16_t)-k);
-
-                        return decimal_normalize(out, d) == 0;
+                if (m != 0 && (double)m / exact_power10[k] == value) {
+                        *out = DECIMAL(negative ? -m : m, (int16_t)-k);
+                        return true;
                 }
-                if (k < 0)
-                        return false;
         }
         return false;
 }
@@ -142,43 +158,23 @@ decimal_from_double(struct decimal *out, uint64_t bits)
         }
         bits &= INT64_MAX;
         memcpy(&value, &bits, sizeof(value));
-        if (few_digits(out, value, 0, 15, negative))
+        if (few_digits(out, value, negative))
                 return 0;
-        if (value >= 1e15 && value < 9e18) {
-                int64_t whole = (int64_t)value;
-
-                if ((double)whole == value) {
-                        *out = DECIMAL(negative ? -whole : whole, 0);
-                        return 0;
-                }
-        }
         if (exponent == 0)
                 exponent = 1;
         else
                 significand |= (uint64_t)1 << 52;
-        return seventeen_digits(out, significand, exponent - 1075, negative);
+        return shortest(out, significand, exponent - 1075, negative);
 }
 
-/* A narrower float of value significand * 2^exponent: whatever is nearer to it than half its
- * distance to the next smaller float, reads back as it. */
 static int
-from_narrow(struct decimal *out, uint32_t significand, int exponent, int digits, bool negative)
+from_narrow(struct decimal *out, uint32_t significand, int exponent, bool negative)
 {
-        uint64_t unit_bits = (uint64_t)(exponent + 1023) << 52, bits;
-        bool power_of_two = (significand & (significand - 1)) == 0;
-        double unit, value;
-
         if (significand == 0) {
                 *out = DECIMAL(0, 0);
                 return 0;
         }
-        memcpy(&unit, &unit_bits, sizeof(unit));
-        value = (double)significand * unit;
-        /* Below a power of two floats lie twice as close; no tie is ever accepted. */
-        if (few_digits(out, value, unit * (power_of_two ? 0.2499 : 0.4999), digits, negative))
-                return 0;
-        memcpy(&bits, &value, sizeof(bits));
-        return decimal_from_double(out, bits | (uint64_t)negative << 63);
+        return shortest(out, significand, exponent, negative);
 }
 
 int
@@ -193,7 +189,7 @@ decimal_from_single(struct decimal *out, uint32_t bits)
                 exponent = 1;
         else
                 significand |= 1u << 23;
-        return from_narrow(out, significand, exponent - 150, 9, bits >> 31);
+        return from_narrow(out, significand, exponent - 150, bits >> 31);
 }
 
 int
@@ -208,5 +204,5 @@ decimal_from_half(struct decimal *out, uint16_t bits)
                 exponent = 1;
         else
                 significand |= 1u << 10;
-        return from_narrow(out, significand, exponent - 25, 5, bits >> 15);
+        return from_narrow(out, significand, exponent - 25, bits >> 15);
 }

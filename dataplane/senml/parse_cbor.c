@@ -456,8 +456,6 @@ read_pack(struct cbor *c)
                 if (error != SENML_OK)
                         return error;
         }
-        if (c->r.records == 0)
-                return SENML_EMPTY;
         return c->p == c->end ? SENML_OK : SENML_TRAILING;
 }
 

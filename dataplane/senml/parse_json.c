@@ -488,8 +488,11 @@ read_pack(struct json *j)
         if (error != SENML_OK)
                 return error == SENML_SYNTAX ? SENML_NOT_ARRAY : error;
         skip_space(j);
-        if (j->p < j->end && *j->p == ']')
-                return SENML_EMPTY;
+        if (j->p < j->end && *j->p == ']') {
+                j->p++;
+                skip_space(j);
+                return j->p == j->end ? SENML_OK : SENML_TRAILING;
+        }
         for (;;) {
                 error = expect(j, '{');
                 if (error != SENML_OK)

@@ -82,6 +82,7 @@ resolver_start(struct resolver *r, struct senml_pack *pack, int64_t now_ns)
         r->pack = pack;
         r->now_ns = now_ns;
         r->text_bytes = 0;
+        r->read = 0;
         r->records = 0;
         r->bases = 0;
         r->base_name = (struct senml_span){0, 0};
@@ -104,12 +105,14 @@ resolver_end(struct resolver *r, enum senml_error error, size_t failed_at)
         struct senml_pack *pack = r->pack;
 
         pack->text_bytes = (uint16_t)r->text_bytes;
+        if (error == SENML_OK && r->records == 0)
+                error = r->read > 0 ? SENML_NO_VALUE : SENML_EMPTY;
         if (error == SENML_OK) {
                 pack->records = (uint16_t)r->records;
                 return SENML_OK;
         }
         pack->records = 0;
-        pack->failed_record = (uint16_t)r->records;
+        pack->failed_record = (uint16_t)r->read;
         pack->failed_at = (uint32_t)failed_at;
         return error;
 }
@@ -128,7 +131,7 @@ check_version(struct resolver *r)
         /* Not above 10, so 10 itself is the only one with an exponent. */
         if (version.exponent10 > 0)
                 version.mantissa = SENML_VERSION_MAX;
-        if (r->records == 0)
+        if (r->read == 0)
                 r->pack->version = (uint16_t)version.mantissa;
         return r->pack->version == version.mantissa ? SENML_OK : SENML_VERSION_DIFFERS;
 }
@@ -251,19 +254,31 @@ resolve_value(struct resolver *r, struct senml_value *value)
         return SENML_OK;
 }
 
+static inline void
+next_record(struct resolver *r)
+{
+        r->read++;
+        r->seen = 0;
+        r->unknowns = 0;
+}
+
 enum senml_error
 resolver_end_record(struct resolver *r)
 {
         struct senml_value *value;
         enum senml_error error;
 
-        if (r->records == SENML_RECORDS_MAX)
+        if (r->read == SENML_RECORDS_MAX)
                 return SENML_TOO_MANY;
         value = &r->pack->record[r->records];
         error = check_version(r);
         if (error != SENML_OK)
                 return error;
         take_bases(r);
+        if (r->seen != 0 && (r->seen & ~SEEN_BASES) == 0 && r->unknowns == 0) {
+                next_record(r);
+                return SENML_OK;
+        }
         error = resolve_value(r, value);
         if (error != SENML_OK)
                 return error;
@@ -279,8 +294,7 @@ resolver_end_record(struct resolver *r)
         value->has_update = r->seen & SEEN(UT);
         value->update = value->has_update ? r->number[LABEL_UT] : DECIMAL(0, 0);
         r->records++;
-        r->seen = 0;
-        r->unknowns = 0;
+        next_record(r);
         return SENML_OK;
 }
 

@@ -36,6 +36,7 @@ enum label {
 
 #define SEEN(label) (1u << LABEL_##label)
 #define SEEN_VALUE  (SEEN(V) | SEEN(VS) | SEEN(VB) | SEEN(VD))
+#define SEEN_BASES  (SEEN(BVER) | SEEN(BN) | SEEN(BT) | SEEN(BU) | SEEN(BV) | SEEN(BS))
 
 /* An unknown label of the record, kept to find it twice. */
 struct unknown_label {
@@ -47,7 +48,8 @@ struct resolver {
         struct senml_pack *pack;
         int64_t now_ns;
         unsigned text_bytes; /* of pack->text */
-        unsigned records;
+        unsigned read;       /* records read, those of base fields alone too */
+        unsigned records;    /* records resolved */
 
         /* Base fields in force; absent numbers are zero, absent strings empty. */
         unsigned bases; /* SEEN() of those that a record has given */
@@ -65,7 +67,9 @@ struct resolver {
 
 void resolver_start(struct resolver *, struct senml_pack *, int64_t now_ns);
 
-/* Resolves the record that has been read into the pack, and starts the next. */
+/* Resolves the record that has been read into the pack, and starts the next. One of base fields
+ * alone only sets them: RFC 8428 §4.2 wants a value in each, but its own example in §5.1.7 begins
+ * so. */
 enum senml_error resolver_end_record(struct resolver *);
 
 /* Done: the pack has its records, or none and the place of the error. */

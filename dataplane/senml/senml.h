@@ -97,7 +97,7 @@ struct senml_value {
 };
 
 struct senml_pack {
-        uint16_t records;       /* in record[]; 0 after an error */
+        uint16_t records;       /* in record[], at least 1; 0 after an error */
         uint16_t text_bytes;    /* used of text[] */
         uint16_t version;       /* bver */
         uint16_t failed_record; /* after an error: index of the record that it lies in */

@@ -37,18 +37,23 @@
 /* LOINC, name, UCUM, MDC, lowest and highest plausible value, accepted SenML units. The ranges are
  * wide on purpose: what no living patient from the premature newborn on has, or what a sensor that
  * fell off says. They mark a value; they diagnose nothing. */
+#define WHOLE(n) DECIMAL(n, 0)
 #define VITALS(X)                                                                                  \
-        X("8867-4", "heart rate", "/min", 147842, 20, 300, UNITS_HEART)                            \
-        X("8889-8", "pulse rate by oximetry", "/min", 149530, 20, 300, UNITS_HEART)                \
-        X("2708-6", "arterial oxygen saturation", "%", 150456, 40, 100, UNITS_RATIO)               \
-        X("59408-5", "arterial oxygen saturation by oximetry", "%", 150456, 40, 100, UNITS_RATIO)  \
-        X("8480-6", "systolic blood pressure", "mm[Hg]", 150021, 30, 300, UNITS_PRESSURE)          \
-        X("8462-4", "diastolic blood pressure", "mm[Hg]", 150022, 10, 200, UNITS_PRESSURE)         \
-        X("8478-0", "mean blood pressure", "mm[Hg]", 150023, 15, 250, UNITS_PRESSURE)              \
-        X("9279-1", "respiratory rate", "/min", 151562, 2, 120, UNITS_PER_MINUTE)                  \
-        X("8310-5", "body temperature", "Cel", 150364, 20, 45, UNITS_TEMPERATURE)                  \
-        X("29463-7", "body weight", "kg", 188736, 0, 650, SAME("kg"))                              \
-        X("2339-0", "glucose", "mg/dL", 160184, 10, 2000, UNITS_GLUCOSE)
+        X("8867-4", "heart rate", "/min", 147842, WHOLE(20), WHOLE(300), UNITS_HEART)              \
+        X("8889-8", "pulse rate by oximetry", "/min", 149530, WHOLE(20), WHOLE(300), UNITS_HEART)  \
+        X("2708-6", "arterial oxygen saturation", "%", 150456, WHOLE(40), WHOLE(100), UNITS_RATIO) \
+        X("59408-5", "arterial oxygen saturation by oximetry", "%", 150456, WHOLE(40), WHOLE(100), \
+            UNITS_RATIO)                                                                           \
+        X("8480-6", "systolic blood pressure", "mm[Hg]", 150021, WHOLE(30), WHOLE(300),            \
+            UNITS_PRESSURE)                                                                        \
+        X("8462-4", "diastolic blood pressure", "mm[Hg]", 150022, WHOLE(10), WHOLE(200),           \
+            UNITS_PRESSURE)                                                                        \
+        X("8478-0", "mean blood pressure", "mm[Hg]", 150023, WHOLE(15), WHOLE(250),                \
+            UNITS_PRESSURE)                                                                        \
+        X("9279-1", "respiratory rate", "/min", 151562, WHOLE(2), WHOLE(120), UNITS_PER_MINUTE)    \
+        X("8310-5", "body temperature", "Cel", 150364, WHOLE(20), WHOLE(45), UNITS_TEMPERATURE)    \
+        X("29463-7", "body weight", "kg", 188736, DECIMAL(2, -1), WHOLE(650), SAME("kg"))          \
+        X("2339-0", "glucose", "mg/dL", 160184, WHOLE(10), WHOLE(2000), UNITS_GLUCOSE)
 
 const struct vital vitals[] = {
 #define X(code, text, unit, mdc_code, least, most, ...)                                            \
@@ -56,8 +61,8 @@ const struct vital vitals[] = {
             .name = text,                                                                          \
             .ucum = unit,                                                                          \
             .mdc = mdc_code,                                                                       \
-            .low = DECIMAL(least, 0),                                                              \
-            .high = DECIMAL(most, 0),                                                              \
+            .low = least,                                                                          \
+            .high = most,                                                                          \
             .units = {__VA_ARGS__}},
     VITALS(X)
 #undef X
