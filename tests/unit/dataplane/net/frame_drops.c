@@ -199,6 +199,10 @@ check_ipv6_extensions(void)
         ipv6(&p, 60, "\x11\0\1\4\0\0\0\0", 8, 17, "", 0);
         set16(p.bytes + p.ip + 4, 7);
         expect(&p, DROP_IPV6_EXTENSION_BAD, "an extension header cut off");
+        for (unsigned left = 0; left < 8; left++) {
+                set16(p.bytes + p.ip + 4, left);
+                expect_bytes(&p, p.ip + 40 + left, DROP_IPV6_EXTENSION_BAD, "the frame ends there");
+        }
         set16(p.bytes + p.ip + 4, 8);
         p.bytes[p.ip + 41] = 1;
         expect(&p, DROP_IPV6_EXTENSION_BAD, "an extension header beyond the packet");
