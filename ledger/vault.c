@@ -650,6 +650,14 @@ vault_stats(struct vault *vault, struct vault_stats *stats)
         stats->free_bytes = atomic_load_explicit(&segments->free_bytes, memory_order_relaxed);
 }
 
+void
+vault_position(const struct vault *vault, struct vault_tip *tip)
+{
+        assert(vault->state == VAULT_WRITING && vault->flying == NULL);
+        *tip = (struct vault_tip){.groups = vault->next_group, .leaves = vault->next_leaf};
+        memcpy(tip->last_group, vault->last_group, HASH_BYTES);
+}
+
 const struct tree *
 vault_tree(const struct vault *vault)
 {

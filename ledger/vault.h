@@ -69,6 +69,9 @@ int vault_begin(struct vault *vault, char *why);
 /* The tree that recovery computed, of tip.leaves leaves; for who goes on with it. Valid until
  * vault_close(). After vault_recover(). */
 const struct tree *vault_tree(const struct vault *vault);
+/* Where writing stands: groups, leaves, last_group (the root is the writer's to know). Writing thread, or
+ * any once it has ended; no group in flight. */
+void vault_position(const struct vault *vault, struct vault_tip *tip);
 
 /* The group to fill, or NULL while both buffers are taken. */
 struct group *vault_group(struct vault *vault);
