@@ -196,6 +196,11 @@ Test(options, finds_queries_by_key)
         cr_assert_eq(bytes, 1);
         cr_assert_not(coap_uri_query(&m, "e", &value, &bytes));
         cr_assert_not(coap_uri_query(&m, "d=d", &value, &bytes));
+        /* "d", and then an option whose first byte happens to be '='. */
+        cr_assert_eq(
+            coap_parse(&m, data, from_hex(data, "40021234 d10264 3d00 00000000000000000000000000")),
+            COAP_OK);
+        cr_assert_not(coap_uri_query(&m, "d", &value, &bytes));
 }
 
 Test(options, reads_uints_of_all_lengths)
