@@ -56,6 +56,8 @@
         X(OSCORE_DECRYPT, "oscore_decrypt", "The AEAD tag does not verify, answered 4.00.")        \
         X(OSCORE_INNER, "oscore_inner", "The decrypted request is malformed or refused.")          \
         X(OSCORE_ECHO, "oscore_echo", "The replay window is unknown: answered 4.01 with Echo.")    \
+        X(OSCORE_SENDER_EXHAUSTED, "oscore_sender_exhausted",                                      \
+            "A reply withheld: the context has used up its server partial IVs of this start.")     \
         X(LAB_NOT_ENROLLED, "lab_not_enrolled", "A plain record names no enrolled lab device.")    \
         X(SENML_BAD, "senml_bad", "A malformed SenML pack, answered 4.00.")                        \
         X(RATE_LIMITED_ERROR, "rate_limited_error", "An error reply withheld by its rate limit.")  \
