@@ -17,13 +17,14 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
-#define POOL_MBUFS   16383u
-#define IN_SLOTS     16384u
-#define OUT_SLOTS    8192u
-#define WRITER_BURST 64u
-#define QUIET_ROUNDS 3u /* a packet may need a walk of its owner and one of its sender */
-#define ROUNDS_MAX   1000000u
-#define RUNTIME_FILE "/var/run/dpdk"
+#define POOL_MBUFS      16383u
+#define IN_SLOTS        16384u
+#define OUT_SLOTS       8192u
+#define WRITER_BURST    64u
+#define QUIET_ROUNDS    3u /* a packet may need a walk of its owner and one of its sender */
+#define DEVICES_DEFAULT 1024u
+#define ROUNDS_MAX      1000000u
+#define RUNTIME_FILE    "/var/run/dpdk"
 
 static uint64_t drops_seen[DROP_REASON_COUNT];
 
@@ -97,6 +98,27 @@ make_port(struct harness *harness, unsigned port, unsigned out_slots)
         harness->port_id[port] = (uint16_t)id;
 }
 
+static struct contexts *
+make_contexts(struct harness *harness, const struct harness_options *options,
+    const struct dataplane_config *config)
+{
+        uint32_t devices = options->devices != 0 ? options->devices : DEVICES_DEFAULT;
+        struct contexts_config contexts_config = {
+            .devices = devices,
+            .patients = devices,
+            .workers = config->workers,
+            .backend = config->backend,
+        };
+        struct contexts *contexts = NULL;
+        char why[WHY_BYTES] = "";
+        bool locked;
+        int rc = contexts_create(&contexts, &contexts_config, &locked, why, sizeof(why));
+
+        cr_assert_eq(rc, 0, "%s", why);
+        harness->own_contexts = true;
+        return contexts;
+}
+
 void
 harness_open(struct harness *harness, const struct harness_options *options)
 {
@@ -121,6 +143,9 @@ harness_open(struct harness *harness, const struct harness_options *options)
         harness->workers = config.workers;
         for (unsigned i = 0; i < config.workers && config.lcores[i] == 0; i++)
                 config.lcores[i] = i + 1;
+        if (config.contexts == NULL)
+                config.contexts = make_contexts(harness, options, &config);
+        harness->contexts = config.contexts;
         config.view = harness->view;
         config.ports = harness->ports;
         for (unsigned i = 0; i < harness->ports; i++) {
@@ -169,6 +194,8 @@ harness_close(struct harness *harness)
                         rte_ring_free(harness->out[p][q]);
                 }
         }
+        if (harness->own_contexts)
+                contexts_destroy(harness->contexts);
         rte_mempool_free(harness->pool);
         rte_free(harness->view);
         for (size_t i = 0; i < harness->kept_n; i++)

@@ -34,6 +34,7 @@ struct kept_record {
 
 struct harness_options {
         struct dataplane_config config; /* ports, view and zero addresses are filled in */
+        unsigned devices;               /* where config.contexts is NULL: its capacity; 0: 1024 */
         unsigned ports;                 /* 0: 1 */
         unsigned queues;                /* a port; 0: 1 */
         unsigned out_slots;             /* frames the peer takes before its ring is full; 0: 8192 */
@@ -42,6 +43,8 @@ struct harness_options {
 
 struct harness {
         struct dataplane *dataplane;
+        struct contexts *contexts; /* made here, or the test's own */
+        bool own_contexts;
         struct ledger_view *view;
         struct rte_mempool *pool; /* of injected frames */
         unsigned ports, queues, workers;

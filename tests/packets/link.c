@@ -662,7 +662,7 @@ Test(link_many, start_refuses_lcores_that_cannot_be)
 
 Test(link_many, creation_says_why_not)
 {
-        struct ledger_view view = {0};
+        static struct ledger_view view;
         struct dataplane_config config = {
             .workers = 1, .view = &view, .ports = 1, .port = {{.port_id = 31, .queues = 1}}};
         struct dataplane *dataplane;
