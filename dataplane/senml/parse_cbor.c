@@ -368,7 +368,7 @@ read_text_label(struct cbor *c, const struct head *head, enum label *label)
         if (error != SENML_OK)
                 return error;
         /* RFC 8428 §6: known labels are integers here. "n" would be a second name for one. */
-        if (label_find(c->r.pack->text + span.offset, span.bytes) != LABEL_UNKNOWN)
+        if (label_find(c->r.pack, span) != LABEL_UNKNOWN)
                 return SENML_LABEL;
         *label = LABEL_UNKNOWN;
         return resolver_unknown_text(&c->r, span);

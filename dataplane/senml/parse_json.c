@@ -430,7 +430,7 @@ read_label(struct json *j, enum label *label)
         error = read_string(j, &span);
         if (error != SENML_OK)
                 return error;
-        *label = label_find(j->r.pack->text + span.offset, span.bytes);
+        *label = label_find(j->r.pack, span);
         if (*label == LABEL_UNKNOWN)
                 return resolver_unknown_text(&j->r, span);
         j->r.text_bytes = text_bytes;

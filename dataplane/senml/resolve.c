@@ -23,20 +23,32 @@ senml_error_text(enum senml_error error)
         return error_text[error];
 }
 
-static const struct {
-        char text[8];
-        uint8_t bytes;
-} label_texts[LABEL_UNKNOWN] = {
-#define X(name, json, cbor) [LABEL_##name] = {json, sizeof(json) - 1},
+#define LABEL_BYTES_MAX 4
+
+/* Zero-padded: one comparison a label. */
+static const char label_texts[LABEL_UNKNOWN][LABEL_BYTES_MAX] = {
+#define X(name, json, cbor) [LABEL_##name] = json,
     SENML_LABELS(X)
 #undef X
 };
 
 enum label
-label_find(const char *text, size_t bytes)
+label_find(const struct senml_pack *pack, struct senml_span span)
 {
+        char padded[LABEL_BYTES_MAX] = {0};
+        const char *text = pack->text + span.offset;
+        uint32_t key, known;
+
+        if (span.bytes == 0 || span.bytes > LABEL_BYTES_MAX)
+                return LABEL_UNKNOWN;
+        for (unsigned i = 0; i < span.bytes; i++)
+                padded[i] = text[i];
+        if (padded[span.bytes - 1] == '\0')
+                return LABEL_UNKNOWN; /* "n" and a NUL is not "n" */
+        memcpy(&key, padded, sizeof(key));
         for (unsigned i = 0; i < LABEL_UNKNOWN; i++) {
-                if (label_texts[i].bytes == bytes && memcmp(label_texts[i].text, text, bytes) == 0)
+                memcpy(&known, label_texts[i], sizeof(known));
+                if (known == key)
                         return (enum label)i;
         }
         return LABEL_UNKNOWN;

@@ -81,7 +81,7 @@ enum senml_error resolver_unknown_text(struct resolver *, struct senml_span labe
 enum senml_error resolver_unknown_number(struct resolver *, int64_t label);
 
 /* The label with this JSON spelling, or LABEL_UNKNOWN. */
-enum label label_find(const char *text, size_t bytes);
+enum label label_find(const struct senml_pack *, struct senml_span);
 
 /* Length of the valid UTF-8 sequence at p (RFC 3629), 0 when there is none. */
 unsigned utf8_sequence(const uint8_t *p, const uint8_t *end);

@@ -103,6 +103,9 @@ Test(senml_cbor, records_are_bounded)
         memcpy(hex, "9841", 4);
         sprintf(hex + n, "a20061610201");
         expect_error(hex, SENML_TOO_MANY);
+        memcpy(hex + 4, "00", 2); /* refused before any record is read */
+        expect_error(hex, SENML_TOO_MANY);
+        memcpy(hex + 4, "a2", 2);
         memcpy(hex, "9f9f", 4);
         hex[2] = 'a';
         hex[3] = '0';

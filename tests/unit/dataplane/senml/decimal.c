@@ -151,6 +151,12 @@ Test(decimal, add)
         expect_printed(d, "5.000000000000000001e48");
         cr_assert(decimal_add(&d, DECIMAL(5000000000000000001, 30), DECIMAL(5, 29)) == 0);
         expect_printed(d, "5.000000000000000002e48");
+        cr_assert(
+            decimal_add(&d, DECIMAL(100000000000000000, 20), DECIMAL(5000000000000000000, 0)) == 0);
+        expect_printed(d, "1e37");
+        cr_assert(
+            decimal_add(&d, DECIMAL(100000000000000000, 20), DECIMAL(5000000000000000001, 0)) == 0);
+        expect_printed(d, "1.000000000000000001e37");
         cr_assert(decimal_add(&d, DECIMAL(1, 20), DECIMAL(-INT64_MAX, 0)) == 0);
         expect_printed(d, "90776627963145224190");
 }
