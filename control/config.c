@@ -458,8 +458,8 @@ read_file(const char *path, char **text, size_t *text_bytes)
 int
 config_load(struct config *config, const char *path, char why[CONFIG_WHY_BYTES])
 {
-        char folder[PATH_MAX], copy[PATH_MAX], *text;
-        size_t text_bytes;
+        char folder[PATH_MAX], copy[PATH_MAX], *text = NULL;
+        size_t text_bytes = 0;
         int rc;
 
         rc = strlen(path) < sizeof(copy) ? read_file(path, &text, &text_bytes) : -ENAMETOOLONG;
