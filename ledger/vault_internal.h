@@ -138,6 +138,11 @@ struct vault {
         _Atomic uint64_t bytes_written, flush_us_last, flush_us_max;
 };
 
+/* Makes the folder and, where it is empty, a new identity (volume.c). */
+int volume_prepare(struct vault *vault, char *why);
+/* Locks the volume and reads its identity. -EBUSY: another process has it. */
+int volume_lock(struct vault *vault, char *why);
+
 void vault_why(char *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

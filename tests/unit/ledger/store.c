@@ -372,6 +372,13 @@ Test(store, a_full_disk_leaves_the_old_values)
         cr_assert_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
         uint8_t value[8] = {1};
         int error = store_put(store, 4000, value, sizeof(value));
+        for (char copy = 'a'; copy <= 'b'; copy++) {
+                char file[PATH_MAX];
+                struct stat st;
+                copy_path(file, path, copy);
+                cr_assert_eq(stat(file, &st), 0);
+                cr_assert_eq(st.st_size, BLOCK_BYTES + (1 << 20), "what was grown is given back");
+        }
         put(store, 1, 1);
         put(store, 0, 2);
         cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);

@@ -108,6 +108,19 @@ Test(vault, a_group_takes_4096_records_or_2_mib)
         writing_end(&w);
 }
 
+/* An idle gateway writes one record a group: it must not cost more than a block. */
+Test(vault, a_small_group_takes_one_block)
+{
+        struct writing w;
+        struct vault_stats stats;
+        writing_init(&w);
+        writing_begin(&w);
+        cr_assert_eq(writing_group(&w, 2), 0);
+        vault_stats(w.vault, &stats);
+        cr_assert_eq(stats.bytes_written, BLOCK_BYTES);
+        writing_end(&w);
+}
+
 Test(vault, one_group_in_flight_while_the_next_fills)
 {
         struct writing w;
