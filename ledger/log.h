@@ -20,27 +20,35 @@
 struct log;
 
 struct log_config {
-        const char *path;                /* the log's folder; made when absent */
-        const struct note_signer *signer; /* its name is the origin */
-        const char *const *head_paths;   /* folders that remember the head, flushed before signing */
+        const char *path;                 /* the log's folder; made when absent (its parent is not) */
+        const struct note_signer *signer; /* its name is the origin; outlives the log */
+        const char *const *head_paths;    /* folders that remember the head, flushed before signing */
         unsigned head_paths_n;
 };
 
-/* Opens the folder; remembers what is published. Files of tiles left by a crash beyond the published size
- * are overwritten when their turn comes. */
+/* Opens and locks (exclusively) the folder; remembers what is published. Files of tiles left by a crash
+ * beyond the published size are overwritten when their turn comes. On failure why (LOG_WHY_BYTES, may be
+ * NULL) says what is wrong and what to do. -EBUSY: another process has it. -EBADMSG: the checkpoint is
+ * damaged, or of another key or origin. */
 int log_open(struct log **log, const struct log_config *config, char *why);
 /* Appends n leaf entries (n × LEAF_ENTRY_BYTES) of durable groups, in order; at start the recovered ones
- * from 0. Full tiles and entry bundles that exist with the same bytes are not written again; one that
- * differs below the published size is -EBADMSG. */
+ * from 0. Tiles and entry bundles of the published size that exist with the same bytes are not written
+ * again, and a missing one is written again; one that differs is -EBADMSG, and so is a root that is not
+ * the checkpoint's at its size. After an error log_size() leaves are in the log: call again with the rest
+ * when the cause is gone (e.g. -ENOSPC). */
 int log_append(struct log *log, const uint8_t *entries, uint32_t n);
 /* Publishes all that was appended: tiles and bundles written and synced with their folders, the head
  * flushed to every head path, then the checkpoint signed, written, synced, renamed in, folder synced.
- * Nothing new: no work, 0. -EINVAL when a head path remembers a larger tree or another root. */
+ * Nothing new: no work, 0. -EINVAL when a head path remembers a larger tree or another root, or when the
+ * checkpoint's tree is larger. Nothing is signed unless all before it was flushed. A failed flush is
+ * final: all later calls return its error, and a new start writes and flushes again what was not published. */
 int log_publish(struct log *log);
+/* What the last error of log_append() or log_publish() was, and what to do; "" when there was none. */
+const char *log_why(const struct log *log);
 uint64_t log_size(const struct log *log);      /* appended */
 uint64_t log_published(const struct log *log); /* in the checkpoint */
 void log_root(const struct log *log, uint8_t root[HASH_BYTES]);
-/* The last checkpoint (a signed note), NUL-terminated; its length, or -ENOENT. */
+/* The last checkpoint (a signed note), NUL-terminated; its length, -ENOENT, or -ENOSPC. */
 long log_checkpoint(const struct log *log, char *out, size_t out_bytes);
 void log_close(struct log *log);
 
@@ -51,15 +59,18 @@ struct checkpoint {
         uint64_t size;
         uint8_t root[HASH_BYTES];
 };
-/* Parses a checkpoint's body (tlog-checkpoint). 0 or -EBADMSG. */
+/* Parses a checkpoint's body (tlog-checkpoint; extension lines are allowed). 0 or -EBADMSG. */
 int checkpoint_parse(struct checkpoint *checkpoint, const char *text, size_t text_bytes);
+/* Writes the body, NUL-terminated: its length, -ENOSPC, or -EINVAL (no origin). */
 long checkpoint_write(char *out, size_t out_bytes, const struct checkpoint *checkpoint);
-/* Reads, checks signature and origin, parses. note (NOTE_BYTES_MAX) may be NULL. */
+/* Reads, checks signature and origin, parses. note (NOTE_BYTES_MAX, NUL-terminated) may be NULL. -ENOENT
+ * when nothing was published yet; -EBADMSG for a damaged one, another key or origin. */
 int log_read_checkpoint(const char *path, const struct note_verifier *verifier,
     struct checkpoint *checkpoint, char *note, char *why);
 
 /* The audit path of leaf in the tree of the given size, from the tiles: proof has room for 64 hashes,
- * *n hashes from the leaf's sibling up. */
+ * *n hashes from the leaf's sibling up. -EINVAL: no such leaf in a tree of that size. -ENOENT: nothing or
+ * less is published, or a tile is missing. -EBADMSG: damaged. The checkpoint's signature is not checked. */
 int log_prove(const char *path, uint64_t leaf, uint64_t size, uint8_t proof[64][HASH_BYTES], unsigned *n, char *why);
 /* RFC 6962 §2.1.1: 0 when the path leads from the leaf hash to root, else -EBADMSG. */
 int proof_check(const uint8_t leaf_hash_in[HASH_BYTES], uint64_t leaf, uint64_t size,
