@@ -308,6 +308,14 @@ registry_patients(const struct registry *registry)
         return registry->patients_n;
 }
 
+uint32_t
+registry_patient_devices(const struct registry *registry, uint32_t patient_slot)
+{
+        const struct patient_entry *patient = patient_at(registry, patient_slot);
+
+        return patient != NULL ? patient->active : 0;
+}
+
 int
 credentials_of_entry(const struct registry *registry, const struct device_entry *entry,
     struct credentials *credentials)

@@ -96,6 +96,8 @@ int registry_walk(const struct registry *registry, bool all,
 uint32_t registry_page(const struct registry *registry, bool all, uint32_t *position,
     struct device *devices, uint32_t n);
 uint32_t registry_devices(const struct registry *registry); /* active */
+/* Active devices of a patient. */
+uint32_t registry_patient_devices(const struct registry *registry, uint32_t patient_slot);
 uint32_t registry_patients(const struct registry *registry);
 /* Unwraps. 0 or -ENOENT (removed, or no such entry), -EBADMSG. The caller wipes. */
 int registry_credentials(

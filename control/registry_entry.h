@@ -39,6 +39,7 @@ struct patient_entry {
         uint32_t store_slot;
         uint32_t slot;
         uint32_t key_epoch;
+        uint32_t active;             /* devices; in memory only */
         char name[ENTRY_NAME_BYTES]; /* empty: no such patient */
         uint8_t wrapped[WRAPPED_KEY_BYTES];
 };

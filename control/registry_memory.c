@@ -209,6 +209,7 @@ memory_add_device(struct registry *registry, const struct device_entry *device)
         index_add(&registry->name, hash(registry, own->name, strlen(own->name)), entry);
         index_add(&registry->kid, hash_kid(registry, own), entry);
         registry->active_n++;
+        patient_at(registry, own->patient)->active++;
         return entry;
 }
 
@@ -236,6 +237,7 @@ memory_retire_device(struct registry *registry, uint32_t entry)
         assert(registry->slot_device[own->slot] == entry + 1);
         registry->slot_device[own->slot] = 0;
         registry->active_n--;
+        patient_at(registry, own->patient)->active--;
         give_slot(registry, own->slot);
 }
 

@@ -99,6 +99,10 @@ bool vault_space(struct vault *vault);
 int vault_read_leaf(struct vault *vault, uint64_t leaf, uint8_t *sealed, uint32_t *sealed_bytes,
     uint8_t digest[HASH_BYTES]);
 
+/* Reads a group once: record() gets the leaf and those after it in its group. For who reads many.
+ * As vault_read_leaf(), or what record() returned below zero. Any thread. */
+int vault_read_group(struct vault *vault, uint64_t leaf, vault_record_fn *record, void *user);
+
 /* Bytes, latencies for status: last and p50-ish flush in us. */
 struct vault_stats {
         uint64_t groups, leaves, bytes_written, flush_us_last, flush_us_max;

@@ -139,3 +139,27 @@ vault_read_leaf(struct vault *vault, uint64_t leaf, uint8_t *sealed, uint32_t *s
         free(buffer);
         return error;
 }
+
+int
+vault_read_group(struct vault *vault, uint64_t leaf, vault_record_fn *record, void *user)
+{
+        uint64_t count = atomic_load_explicit(&vault->index.count, memory_order_acquire);
+        if (count == 0 || leaf >= atomic_load_explicit(&vault->index.leaves, memory_order_relaxed))
+                return -ENOENT;
+        uint8_t *buffer = aligned_alloc(BLOCK_BYTES, GROUP_BYTES_MAX);
+        if (buffer == NULL)
+                return -ENOMEM;
+        uint64_t number = group_find(&vault->index, count, leaf);
+        struct group_header header;
+        int error = group_fetch(vault, number, buffer, &header);
+        if (!error && leaf - header.tree_size >= header.records)
+                error = number + 1 == count ? -ENOENT : -EBADMSG;
+        for (uint64_t i = leaf - header.tree_size; !error && i < header.records; i++) {
+                struct vault_record one;
+                group_record(buffer, &header, (uint32_t)i, &one);
+                int answer = record(user, &one);
+                error = answer < 0 ? answer : 0;
+        }
+        free(buffer);
+        return error;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "control/commands.h"
+
+#include "control/histogram.h"
+#include "control/publisher.h"
+#include "control/registry.h"
+#include "control/writer.h"
+#include "dataplane/drops.h"
+#include "ledger/vault.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static void
+set_number(json_t *object, const char *name, uint64_t number)
+{
+        json_object_set_new(
+            object, name, json_integer(number <= INT64_MAX ? (json_int_t)number : INT64_MAX));
+}
+
+/* One sentence on what stops new records, and what to do; "" when nothing does. */
+static const char *
+what_is_wrong(struct daemon *daemon, const struct writer_stats *writer, char *text, size_t bytes)
+{
+        int error = publisher_error(daemon->publisher);
+
+        text[0] = '\0';
+        if (writer->failed != 0)
+                snprintf(text, bytes,
+                    "a flush failed (%s) and nothing is accepted any more: check the disk under "
+                    "%s, then restart aortad",
+                    strerror((int)writer->failed), daemon->config.volume);
+        else if (error != 0)
+                snprintf(text, bytes,
+                    "the log cannot be published (%s): check the disk under %s, then restart "
+                    "aortad",
+                    strerror(error < 0 ? -error : error), daemon->config.log);
+        else if (!vault_space(daemon->vault))
+                snprintf(text, bytes,
+                    "free space under %s is below ledger.reserve_mib (%u MiB): free some, or lower "
+                    "it and restart",
+                    daemon->config.volume, daemon->config.reserve_mib);
+        else if (atomic_load(&daemon->stop))
+                snprintf(text, bytes, "the daemon is draining");
+        else if (atomic_load(&daemon->view.refuse))
+                snprintf(text, bytes, "new requests are refused for the moment: look again");
+        return text;
+}
+
+static json_t *
+counters_json(const struct dataplane_counters *counters)
+{
+        json_t *object = json_object();
+
+#define X(name, help) set_number(object, #name, counters->name);
+        COUNTERS(X)
+#undef X
+        return object;
+}
+
+static json_t *
+drops_json(const struct dataplane_counters *counters)
+{
+        json_t *object = json_object();
+
+        for (int reason = DROP_NONE + 1; reason < DROP_REASON_COUNT; reason++)
+                set_number(object, drop_metric((enum drop_reason)reason), counters->drops[reason]);
+        return object;
+}
+
+static json_t *
+flush_json(const uint64_t *counts)
+{
+        static const struct {
+                const char *name;
+                double part;
+        } parts[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"max", 1.0}};
+        json_t *object = json_object(), *buckets = json_array();
+
+        for (unsigned i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+                set_number(object, parts[i].name,
+                    histogram_part(counts, HISTOGRAM_COARSE_BUCKETS, HISTOGRAM_COARSE_SUB_BITS,
+                        parts[i].part));
+        for (unsigned i = 0; i < HISTOGRAM_COARSE_BUCKETS; i++) {
+                json_t *bucket;
+
+                if (counts[i] == 0)
+                        continue;
+                bucket = json_object();
+                set_number(bucket, "up_to_us", histogram_high(HISTOGRAM_COARSE_SUB_BITS, i));
+                set_number(bucket, "flushes", counts[i]);
+                json_array_append_new(buckets, bucket);
+        }
+        json_object_set_new(object, "buckets", buckets);
+        return object;
+}
+
+static void
+set_ledger(struct daemon *daemon, json_t *json, const struct writer_stats *writer)
+{
+        json_t *ledger = json_object();
+        struct vault_stats vault;
+
+        memset(&vault, 0, sizeof(vault));
+        vault_stats(daemon->vault, &vault);
+        set_number(ledger, "leaves", atomic_load(&daemon->view.leaves));
+        set_number(ledger, "published", atomic_load(&daemon->view.published));
+        set_number(ledger, "groups", writer->groups);
+        set_number(ledger, "stalls_no_space", writer->stalls_no_space);
+        set_number(ledger, "segments", vault.segments);
+        set_number(ledger, "bytes_written", vault.bytes_written);
+        set_number(ledger, "free_bytes", vault.free_bytes);
+        json_object_set_new(ledger, "flush_us", flush_json(writer->flush_us));
+        json_object_set_new(json, "ledger", ledger);
+}
+
+int
+command_status(struct daemon *daemon, json_t *request, struct reply *reply)
+{
+        struct dataplane_counters counters;
+        struct writer_stats writer;
+        char why[COMMAND_WHY_BYTES];
+        struct timespec now;
+        json_t *json = reply->json;
+        uint64_t now_ns;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+        dataplane_counters(daemon->dataplane, &counters);
+        writer_stats(daemon->writer, &writer);
+        what_is_wrong(daemon, &writer, why, sizeof(why));
+        json_object_set_new(json, "state", json_string(why[0] == '\0' ? "ok" : "refusing"));
+        json_object_set_new(json, "why", json_string(why));
+        set_number(json, "uptime_s",
+            now_ns > daemon->started_ns ? (now_ns - daemon->started_ns) / 1000000000u : 0);
+        set_number(json, "boot_epoch", daemon->boot_epoch);
+        set_number(json, "realm", daemon->config.realm);
+        json_object_set_new(json, "lab", json_boolean(daemon->config.lab));
+        set_number(json, "workers", daemon->config.workers);
+        json_object_set_new(
+            json, "crypto", json_string(daemon->backend != NULL ? daemon->backend : "unknown"));
+        json_object_set_new(
+            json, "memory", json_string(daemon->memory != NULL ? daemon->memory : "unknown"));
+        json_object_set_new(json, "keys_locked", json_boolean(daemon->keys_locked));
+        set_number(json, "devices", registry_devices(daemon->registry));
+        set_number(json, "devices_max", daemon->config.devices);
+        set_number(json, "patients", registry_patients(daemon->registry));
+        set_number(json, "patients_max", daemon->config.patients);
+        set_number(json, "context_bytes", contexts_bytes(daemon->contexts));
+        set_number(json, "pending", dataplane_pending(daemon->dataplane));
+        set_ledger(daemon, json, &writer);
+        json_object_set_new(json, "counters", counters_json(&counters));
+        json_object_set_new(json, "drops", drops_json(&counters));
+        return 0;
+}
