@@ -106,6 +106,9 @@ client_protect(struct client *client, struct engine *engine, const struct client
                 return n;
         coap_write_begin(&writer, out, CLIENT_MESSAGE_MAX, (enum coap_type)request->type, COAP_POST,
             request->message_id, request->token, request->token_bytes);
+        if (request->host != NULL)
+                coap_write_option(
+                    &writer, COAP_OPTION_URI_HOST, request->host, strlen(request->host));
         coap_write_option(&writer, COAP_OPTION_OSCORE, value, (size_t)n);
         job.out =
             coap_write_payload_room(&writer, (size_t)inner_bytes + aead_tag_bytes(client->alg));

@@ -33,7 +33,8 @@ void client_fini(struct client *client);
 struct client_request {
         uint8_t type;     /* COAP_CON or COAP_NON */
         uint8_t code;     /* inner; 0: POST */
-        const char *path; /* inner Uri-Path, one or two segments; NULL: vitals */
+        const char *path; /* inner Uri-Path, its segments joined by '/'; NULL: vitals */
+        const char *host; /* outer Uri-Host, or NULL */
         uint16_t message_id;
         const uint8_t *token;
         uint8_t token_bytes;

@@ -4,15 +4,54 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-static int64_t
-scaled(double value, int decimals)
-{
-        static const double power[] = {1, 10, 100, 1000};
+#define DECIMALS_MAX 3
 
-        return llround(value * power[decimals]);
+/* A value as mantissa and digits after the point, none of them a trailing zero. */
+struct reading {
+        int64_t mantissa;
+        int decimals;
+};
+
+static struct reading
+round_value(double value, int decimals)
+{
+        static const double power[DECIMALS_MAX + 1] = {1, 10, 100, 1000};
+        struct reading reading = {llround(value * power[decimals]), decimals};
+
+        while (reading.decimals > 0 && reading.mantissa % 10 == 0) {
+                reading.mantissa /= 10;
+                reading.decimals--;
+        }
+        return reading;
+}
+
+static int
+print_reading(char *out, size_t out_bytes, struct reading reading)
+{
+        static const uint64_t power[DECIMALS_MAX + 1] = {1, 10, 100, 1000};
+        uint64_t magnitude =
+            reading.mantissa < 0 ? -(uint64_t)reading.mantissa : (uint64_t)reading.mantissa;
+        const char *sign = reading.mantissa < 0 ? "-" : "";
+
+        if (reading.decimals == 0)
+                return snprintf(out, out_bytes, "%s%" PRIu64 "}", sign, magnitude);
+        return snprintf(out, out_bytes, "%s%" PRIu64 ".%0*" PRIu64 "}", sign,
+            magnitude / power[reading.decimals], reading.decimals,
+            magnitude % power[reading.decimals]);
+}
+
+/* Appends what snprintf() made; false when it did not fit. */
+static bool
+advance(size_t *at, size_t out_bytes, int n)
+{
+        if (n < 0 || (size_t)n >= out_bytes - *at)
+                return false;
+        *at += (size_t)n;
+        return true;
 }
 
 static ssize_t
@@ -20,29 +59,28 @@ write_json(char *out, size_t out_bytes, const char *base, uint64_t unix_seconds,
     const struct vitals_sample *sample, uint32_t signs)
 {
         size_t at = 0;
-        const char *open = "[{";
 
         for (int s = 0; s < SIGNS; s++) {
                 const struct sign_info *info = &sign_infos[s];
-                int n;
+                bool fits;
 
                 if (!(signs & 1u << s))
                         continue;
-                n = snprintf(out + at, out_bytes - at, "%s", open);
-                if (n > 0 && (size_t)n < out_bytes - at && open[0] == '[') {
-                        at += (size_t)n;
-                        n = snprintf(out + at, out_bytes - at, "\"bn\":\"%s\",\"bt\":%" PRIu64 ",",
-                            base, unix_seconds);
-                }
-                if (n < 0 || (size_t)n >= out_bytes - at)
+                if (at == 0)
+                        fits = advance(&at, out_bytes,
+                            snprintf(out, out_bytes, "[{\"bn\":\"%s\",\"bt\":%" PRIu64 ",", base,
+                                unix_seconds));
+                else
+                        fits = advance(&at, out_bytes, snprintf(out + at, out_bytes - at, ",{"));
+                fits =
+                    fits && advance(&at, out_bytes,
+                                snprintf(out + at, out_bytes - at,
+                                    "\"n\":\"%s\",\"u\":\"%s\",\"v\":", info->loinc, info->unit));
+                fits = fits && advance(&at, out_bytes,
+                                   print_reading(out + at, out_bytes - at,
+                                       round_value(sample->value[s], info->decimals)));
+                if (!fits)
                         return -ENOSPC;
-                at += (size_t)n;
-                n = snprintf(out + at, out_bytes - at, "\"n\":\"%s\",\"u\":\"%s\",\"v\":%.*f}",
-                    info->loinc, info->unit, info->decimals, sample->value[s]);
-                if (n < 0 || (size_t)n >= out_bytes - at)
-                        return -ENOSPC;
-                at += (size_t)n;
-                open = ",{";
         }
         if (at + 1 >= out_bytes)
                 return -ENOSPC;
@@ -109,6 +147,7 @@ write_cbor(uint8_t *out, size_t out_bytes, const char *base, uint64_t unix_secon
         put_head(&cbor, 4, (uint64_t)__builtin_popcount(signs));
         for (int s = 0; s < SIGNS; s++) {
                 const struct sign_info *info = &sign_infos[s];
+                struct reading reading;
 
                 if (!(signs & 1u << s))
                         continue;
@@ -125,12 +164,13 @@ write_cbor(uint8_t *out, size_t out_bytes, const char *base, uint64_t unix_secon
                 put_int(&cbor, 1); /* u */
                 put_text(&cbor, info->unit);
                 put_int(&cbor, 2); /* v */
-                if (info->decimals > 0) {
-                        put_head(&cbor, 6, 4); /* decimal fraction */
+                reading = round_value(sample->value[s], info->decimals);
+                if (reading.decimals > 0) {
+                        put_head(&cbor, 6, 4); /* decimal fraction (RFC 8949 §3.4.4) */
                         put_head(&cbor, 4, 2);
-                        put_int(&cbor, -info->decimals);
+                        put_int(&cbor, -reading.decimals);
                 }
-                put_int(&cbor, scaled(sample->value[s], info->decimals));
+                put_int(&cbor, reading.mantissa);
         }
         return cbor.bytes <= out_bytes ? (ssize_t)cbor.bytes : -ENOSPC;
 }
@@ -144,6 +184,9 @@ pack_write(uint8_t *out, size_t out_bytes, enum pack_format format, uint64_t dev
         signs &= sample->present;
         if (signs == 0)
                 return -ENODATA;
+        for (int s = 0; s < SIGNS; s++)
+                if ((signs & 1u << s) && !(fabs(sample->value[s]) < PACK_VALUE_MAX))
+                        return -ERANGE;
         snprintf(base, sizeof(base), "urn:dev:mac:%016" PRIx64 ":", device);
         if (format == PACK_JSON)
                 return write_json((char *)out, out_bytes, base, unix_seconds, sample, signs);

@@ -10,12 +10,12 @@
 #define DRIFT    0.97f
 
 const struct sign_info sign_infos[SIGNS] = {
-    [SIGN_HEART_RATE] = {"8867-4", "beat/min", 0},
+    [SIGN_HEART_RATE] = {"8867-4", "beat/min", 1},
     [SIGN_SPO2] = {"2708-6", "/", 3},
-    [SIGN_SYSTOLIC] = {"8480-6", "mmHg", 0},
-    [SIGN_DIASTOLIC] = {"8462-4", "mmHg", 0},
-    [SIGN_MEAN] = {"8478-0", "mmHg", 0},
-    [SIGN_RESPIRATION] = {"9279-1", "1/min", 0},
+    [SIGN_SYSTOLIC] = {"8480-6", "mmHg", 1},
+    [SIGN_DIASTOLIC] = {"8462-4", "mmHg", 1},
+    [SIGN_MEAN] = {"8478-0", "mmHg", 1},
+    [SIGN_RESPIRATION] = {"9279-1", "1/min", 1},
     [SIGN_TEMPERATURE] = {"8310-5", "Cel", 1},
     [SIGN_GLUCOSE] = {"2339-0", "kg/m3", 2},
 };

@@ -24,7 +24,7 @@ enum sign {
 struct sign_info {
         const char *loinc;
         const char *unit; /* SenML */
-        int decimals;     /* digits after the point that a device reports */
+        int decimals;     /* digits after the point that a device reports, at most 3 */
 };
 extern const struct sign_info sign_infos[SIGNS];
 
