@@ -59,6 +59,12 @@ check_all_wrong(const uint8_t hash[HASH_BYTES], uint64_t leaf, uint64_t size,
         memcpy(longer, proof, n * HASH_BYTES);
         memcpy(longer[n], root, HASH_BYTES);
         cr_assert_eq(proof_check(hash, leaf, size, longer, n + 1, root), -EBADMSG);
+        /* Nor with a root that the longer path would lead to. */
+        uint8_t above[1 + 2 * HASH_BYTES] = {1};
+        memcpy(above + 1, longer[n], HASH_BYTES);
+        memcpy(above + 1 + HASH_BYTES, root, HASH_BYTES);
+        crypto_hash_sha256(wrong, above, sizeof(above));
+        cr_assert_eq(proof_check(hash, leaf, size, longer, n + 1, wrong), -EBADMSG);
 }
 
 Test(proof, every_leaf_of_every_size_to_70)
