@@ -68,6 +68,7 @@ graph_create(struct worker *worker, const char *name, char *why)
                             why, WHY_BYTES, "no memory for the graph %s; give EAL more (-m)", name);
                         return -ENOMEM;
                 }
+                worker->streams_grown += node->realloc_count;
         }
         return 0;
 }
@@ -124,9 +125,11 @@ graph_streams_grown(const struct worker *worker)
         rte_node_t count;
         unsigned grown = 0;
 
-        /* The first growth is graph_create()'s. */
-        rte_graph_foreach_node(count, off, worker->graph, node) grown += node->realloc_count > 1;
-        return grown;
+        rte_graph_foreach_node(count, off, worker->graph, node)
+        {
+                grown += node->realloc_count;
+        }
+        return grown - worker->streams_grown;
 }
 
 int

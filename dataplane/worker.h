@@ -53,6 +53,7 @@ struct worker {
         unsigned taken;   /* packets this walk, all sources together: at most WALK_PACKETS_MAX */
         int reason_field; /* offset of the drop reason in an mbuf (a dynamic field) */
         struct clock_reader clock;
+        unsigned streams_grown; /* by graph_create() itself */
 
         struct port *ports; /* the data plane's */
         unsigned ports_n;
