@@ -164,6 +164,24 @@ publish_device(void *user, const struct device *device)
         return r;
 }
 
+/* The workers' back end by its name: engines of one choice are all alike. */
+static int
+name_backend(struct daemon *daemon, char *why)
+{
+        struct engine *engine;
+        int r = engine_create(&engine, daemon->config.crypto);
+
+        if (r < 0) {
+                snprintf(why, CONFIG_WHY_BYTES,
+                    "the crypto engine does not start here: %s; try dataplane.crypto: portable",
+                    strerror(-r));
+                return r;
+        }
+        daemon->backend = engine_backend_name(engine);
+        engine_destroy(engine);
+        return 0;
+}
+
 static int
 start_contexts(struct daemon *daemon, const struct recovered *recovered, char *why)
 {
@@ -305,6 +323,8 @@ run(struct daemon *daemon, char *why)
         int r;
 
         r = harden(why);
+        if (r == 0)
+                r = name_backend(daemon, why);
         if (r == 0)
                 r = lock_state(&daemon->config, why);
         if (r == 0)
