@@ -317,6 +317,7 @@ land(struct writer *writer, uint32_t wait_us)
 static void
 submit(struct writer *writer)
 {
+        uint64_t begin = rte_rdtsc();
         int r =
             vault_submit(writer->config.vault, writer->filling, writer->tree.size, writer->root);
 
@@ -336,7 +337,8 @@ submit(struct writer *writer)
                 writer->filling = NULL;
                 return;
         }
-        writer->submitted_tsc = rte_rdtsc();
+        /* From before the call: a disk may do its work inside it. */
+        writer->submitted_tsc = begin;
         writer->flying = writer->filling;
         writer->filling = NULL;
         writer->filling_recipients ^= 1;
