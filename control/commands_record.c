@@ -161,13 +161,16 @@ scan_one(void *user, const struct vault_record *record)
                     origin, json_integer((json_int_t)scan->opened.header.partial_iv));
                 json_array_append_new(
                     origin, json_string(record_kind_name(scan->opened.header.kind)));
+                json_array_append_new(
+                    origin, json_integer((json_int_t)scan->opened.header.context_id));
                 json_array_append_new(scan->origins, origin);
         }
         return 0;
 }
 
 /* The leaf entries of records from `leaf` to the end of its group, made anew from the vault: each
- * record was opened under its patient's key. With origins: [device, partial IV, kind] of each. */
+ * record was opened under its patient's key. With origins: [device, partial IV, kind,
+ * context id] of each. */
 int
 command_record_scan(struct daemon *daemon, json_t *request, struct reply *reply)
 {

@@ -104,8 +104,6 @@ set_ledger(struct daemon *daemon, json_t *json, const struct writer_stats *write
 
         memset(&vault, 0, sizeof(vault));
         vault_stats(daemon->vault, &vault);
-        set_number(ledger, "leaves", atomic_load(&daemon->view.leaves));
-        set_number(ledger, "published", atomic_load(&daemon->view.published));
         set_number(ledger, "groups", writer->groups);
         set_number(ledger, "stalls_no_space", writer->stalls_no_space);
         set_number(ledger, "segments", vault.segments);
@@ -147,6 +145,8 @@ command_status(struct daemon *daemon, json_t *request, struct reply *reply)
         set_number(json, "devices_max", daemon->config.devices);
         set_number(json, "patients", registry_patients(daemon->registry));
         set_number(json, "patients_max", daemon->config.patients);
+        set_number(json, "leaves", atomic_load(&daemon->view.leaves));
+        set_number(json, "published", atomic_load(&daemon->view.published));
         set_number(json, "context_bytes", contexts_bytes(daemon->contexts));
         set_number(json, "pending", dataplane_pending(daemon->dataplane));
         set_ledger(daemon, json, &writer);
