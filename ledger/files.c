@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define ZEROS_BYTES (1u << 20)
 
@@ -17,17 +15,15 @@
 static uint8_t zeros[ZEROS_BYTES] __attribute__((aligned(BLOCK_BYTES)));
 
 int64_t
-file_read_full(int fd, void *buffer, size_t bytes, uint64_t offset_bytes)
+file_read_full(struct io *io, int fd, void *buffer, size_t bytes, uint64_t offset_bytes)
 {
         assert(bytes <= INT_MAX && offset_bytes <= INT64_MAX - bytes);
         size_t done = 0;
         while (done < bytes) {
-                ssize_t got =
-                    pread(fd, (uint8_t *)buffer + done, bytes - done, (off_t)(offset_bytes + done));
-                if (got < 0 && errno == EINTR)
-                        continue;
+                int64_t got = io->ops->read(
+                    io, fd, (uint8_t *)buffer + done, bytes - done, offset_bytes + done);
                 if (got < 0)
-                        return -errno;
+                        return got;
                 if (got == 0)
                         break;
                 done += (size_t)got;
@@ -35,18 +31,27 @@ file_read_full(int fd, void *buffer, size_t bytes, uint64_t offset_bytes)
         return (int64_t)done;
 }
 
+int64_t
+file_read(struct io *io, const char *path, void *buffer, size_t bytes, uint64_t offset_bytes)
+{
+        int fd = io->ops->open(io, path, IO_READ | IO_DIRECT);
+        if (fd < 0)
+                return fd;
+        int64_t got = file_read_full(io, fd, buffer, bytes, offset_bytes);
+        io->ops->close(io, fd);
+        return got;
+}
+
 int
-file_write_full(int fd, const void *buffer, size_t bytes, uint64_t offset_bytes)
+file_write_full(struct io *io, int fd, const void *buffer, size_t bytes, uint64_t offset_bytes)
 {
         assert(bytes <= INT_MAX && offset_bytes <= INT64_MAX - bytes);
         size_t done = 0;
         while (done < bytes) {
-                ssize_t put = pwrite(
-                    fd, (const uint8_t *)buffer + done, bytes - done, (off_t)(offset_bytes + done));
-                if (put < 0 && errno == EINTR)
-                        continue;
+                int64_t put = io->ops->write(
+                    io, fd, (const uint8_t *)buffer + done, bytes - done, offset_bytes + done);
                 if (put < 0)
-                        return -errno;
+                        return (int)put;
                 if (put == 0)
                         return -EIO;
                 done += (size_t)put;
@@ -55,12 +60,12 @@ file_write_full(int fd, const void *buffer, size_t bytes, uint64_t offset_bytes)
 }
 
 int
-file_write_zeros(int fd, uint64_t offset_bytes, uint64_t bytes)
+file_write_zeros(struct io *io, int fd, uint64_t offset_bytes, uint64_t bytes)
 {
         assert(offset_bytes % BLOCK_BYTES == 0 && bytes % BLOCK_BYTES == 0);
         while (bytes > 0) {
                 size_t piece = bytes < ZEROS_BYTES ? (size_t)bytes : ZEROS_BYTES;
-                int error = file_write_full(fd, zeros, piece, offset_bytes);
+                int error = file_write_full(io, fd, zeros, piece, offset_bytes);
                 if (error)
                         return error;
                 offset_bytes += piece;
@@ -69,38 +74,30 @@ file_write_zeros(int fd, uint64_t offset_bytes, uint64_t bytes)
         return 0;
 }
 
-int
-folder_sync(const char *path)
-{
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        int error = fsync(fd) ? -errno : 0;
-        close(fd);
-        return error;
-}
-
 /* Makes one folder whose parent exists. */
 static int
-folder_make_one(char *path, size_t parent_bytes)
+folder_make_one(struct io *io, char *path, size_t parent_bytes)
 {
-        if (mkdir(path, FOLDER_MODE) == 0) {
+        int error = io->ops->mkdir(io, path);
+        if (error == 0) {
                 char kept = path[parent_bytes];
                 path[parent_bytes] = '\0';
-                int error = folder_sync(parent_bytes > 0 ? path : (kept == '/' ? "/" : "."));
+                error =
+                    io->ops->sync_folder(io, parent_bytes > 0 ? path : (kept == '/' ? "/" : "."));
                 path[parent_bytes] = kept;
                 return error;
         }
-        if (errno != EEXIST)
-                return -errno;
-        struct stat st;
-        if (stat(path, &st))
-                return -errno;
-        return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+        if (error != -EEXIST)
+                return error;
+        struct io_stat st;
+        error = io->ops->stat(io, path, &st);
+        if (error)
+                return error;
+        return st.is_folder ? 0 : -ENOTDIR;
 }
 
 int
-folder_make(const char *path)
+folder_make(struct io *io, const char *path)
 {
         char full[PATH_MAX];
         size_t bytes = strlen(path);
@@ -117,7 +114,7 @@ folder_make(const char *path)
                         continue;
                 char kept = full[i];
                 full[i] = '\0';
-                int error = folder_make_one(full, parent_bytes);
+                int error = folder_make_one(io, full, parent_bytes);
                 full[i] = kept;
                 if (error)
                         return error;
@@ -134,34 +131,37 @@ path_join(char *out, size_t out_bytes, const char *path, const char *name)
 }
 
 int
-file_make(const char *path, const char *name, const void *buffer, size_t bytes)
+file_make(struct io *io, const char *path, const char *name, const void *buffer, size_t bytes)
 {
         assert(bytes > 0 && bytes % BLOCK_BYTES == 0);
         char final[PATH_MAX], temp[PATH_MAX + 8];
+        struct io_stat st;
         int error = path_join(final, sizeof(final), path, name);
         if (error)
                 return error;
         snprintf(temp, sizeof(temp), "%s.tmp", final);
-        if (access(final, F_OK) == 0)
+        if (io->ops->stat(io, final, &st) == 0)
                 return -EEXIST;
-        if (unlink(temp) && errno != ENOENT)
-                return -errno;
-        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | DURABLE_FLAGS, FILE_MODE);
+        error = io->ops->unlink(io, temp);
+        if (error && error != -ENOENT)
+                return error;
+        int fd = io->ops->open(io, temp, IO_DURABLE | IO_CREATE);
         if (fd < 0)
-                return -errno;
-        error = file_write_full(fd, buffer, bytes, 0);
+                return fd;
+        error = file_write_full(io, fd, buffer, bytes, 0);
         /* O_DSYNC flushed the bytes; fsync adds what else belongs to a new inode. */
-        if (!error && fsync(fd))
-                error = -errno;
-        if (close(fd) && !error)
-                error = -errno;
-        if (!error && renameat2(AT_FDCWD, temp, AT_FDCWD, final, RENAME_NOREPLACE))
-                error = -errno;
+        if (!error)
+                error = io->ops->fsync(io, fd);
+        int closed = io->ops->close(io, fd);
+        if (!error)
+                error = closed;
+        if (!error)
+                error = io->ops->rename(io, temp, final, false);
         if (error) {
-                unlink(temp);
+                io->ops->unlink(io, temp);
                 return error;
         }
-        return folder_sync(path);
+        return io->ops->sync_folder(io, path);
 }
 
 void *

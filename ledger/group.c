@@ -18,6 +18,9 @@ enum {
         AT_SEGMENT_INDEX = 12,
         AT_VAULT = 16,
         AT_BLOCK_VOLUME = 32,
+        AT_BLOCK_SLOT = 48,
+        AT_BLOCK_K = 52,
+        AT_BLOCK_M = 53,
         AT_SEGMENT_BYTES = 48,
         AT_BLOCK_CRC = BLOCK_BYTES - 4,
 
@@ -51,31 +54,44 @@ _Static_assert(
     GROUP_HEADER_BYTES + GROUP_TABLE_MAX + BLOCK_BYTES < GROUP_BYTES_MAX, "room to fill");
 _Static_assert(SEAL_BYTES_MAX <= UINT16_MAX, "sealed bytes are a u16");
 
-#define MEMBERSHIP_EPOCH 1u
-#define DATA_FRAGMENTS   1u
-#define PARITY_FRAGMENTS 0u
+static bool
+layout_makes_sense(const struct fragment_layout *layout)
+{
+        unsigned n = (unsigned)layout->data + layout->parity;
+        return layout->data > layout->parity && n <= GROUP_FRAGMENTS_MAX && layout->slot < n;
+}
 
 void
-volume_block_write(uint8_t block[BLOCK_BYTES], const struct volume_id *id)
+volume_block_write(
+    uint8_t block[BLOCK_BYTES], const struct volume_id *id, const struct fragment_layout *layout)
 {
+        assert(layout_makes_sense(layout));
         memset(block, 0, BLOCK_BYTES);
         memcpy(block, volume_magic, sizeof(volume_magic));
         put_le32(block + AT_VERSION, FORMAT_VERSION);
         memcpy(block + AT_VAULT, id->vault, ID_BYTES);
         memcpy(block + AT_BLOCK_VOLUME, id->volume, ID_BYTES);
+        put_le32(block + AT_BLOCK_SLOT, layout->slot);
+        block[AT_BLOCK_K] = layout->data;
+        block[AT_BLOCK_M] = layout->parity;
         put_le32(block + AT_BLOCK_CRC, crc32c(block, AT_BLOCK_CRC));
 }
 
 int
-volume_block_read(const uint8_t block[BLOCK_BYTES], struct volume_id *id)
+volume_block_read(
+    const uint8_t block[BLOCK_BYTES], struct volume_id *id, struct fragment_layout *layout)
 {
         if (memcmp(block, volume_magic, sizeof(volume_magic)) ||
             get_le32(block + AT_BLOCK_CRC) != crc32c(block, AT_BLOCK_CRC) ||
-            get_le32(block + AT_VERSION) != FORMAT_VERSION)
+            get_le32(block + AT_VERSION) != FORMAT_VERSION ||
+            get_le32(block + AT_BLOCK_SLOT) >= GROUP_FRAGMENTS_MAX)
                 return -EBADMSG;
         memcpy(id->vault, block + AT_VAULT, ID_BYTES);
         memcpy(id->volume, block + AT_BLOCK_VOLUME, ID_BYTES);
-        return 0;
+        layout->slot = (uint8_t)get_le32(block + AT_BLOCK_SLOT);
+        layout->data = block[AT_BLOCK_K];
+        layout->parity = block[AT_BLOCK_M];
+        return layout_makes_sense(layout) ? 0 : -EBADMSG;
 }
 
 void
@@ -149,43 +165,46 @@ group_header_write(
 {
         assert(header->records > 0 && header->records <= GROUP_RECORDS_MAX);
         assert(header->payload_bytes <= GROUP_PAYLOAD_MAX);
+        assert(layout_makes_sense(&header->layout));
+        unsigned n = (unsigned)header->layout.data + header->layout.parity;
         memset(out, 0, GROUP_HEADER_BYTES);
         memcpy(out, group_magic, sizeof(group_magic));
         put_le32(out + AT_VERSION, FORMAT_VERSION);
-        out[AT_K] = DATA_FRAGMENTS;
-        out[AT_M] = PARITY_FRAGMENTS;
+        out[AT_K] = header->layout.data;
+        out[AT_M] = header->layout.parity;
         memcpy(out + AT_VAULT, header->id.vault, ID_BYTES);
         put_le64(out + AT_NUMBER, header->number);
-        put_le64(out + AT_MEMBERSHIP, MEMBERSHIP_EPOCH);
+        put_le64(out + AT_MEMBERSHIP, header->epoch);
         put_le64(out + AT_TREE_SIZE, header->tree_size);
         put_le32(out + AT_RECORDS, header->records);
         put_le32(out + AT_PAYLOAD_BYTES, header->payload_bytes);
         memcpy(out + AT_ROOT, header->root, HASH_BYTES);
         memcpy(out + AT_PREVIOUS, header->previous, HASH_BYTES);
-        memcpy(out + AT_FRAGMENT_DIGESTS, header->payload_digest, HASH_BYTES);
+        memcpy(out + AT_FRAGMENT_DIGESTS, header->fragments, n * HASH_BYTES);
         digester_sha256(digester, header->digest, out, AT_GROUP_DIGEST);
         memcpy(out + AT_GROUP_DIGEST, header->digest, HASH_BYTES);
         memcpy(out + AT_VOLUME, header->id.volume, ID_BYTES);
-        put_le32(out + AT_SLOT, 0);
+        put_le32(out + AT_SLOT, header->layout.slot);
         put_le32(out + AT_HEADER_CRC, crc32c(out, AT_HEADER_CRC));
 }
 
-/* What makes a header with a good CRC one that this program cannot take, or NULL. */
+/* What a whole header says that does not belong here, or NULL. */
 static const char *
-header_objection(const uint8_t *in, const struct volume_id *id, const uint8_t digest[HASH_BYTES])
+header_objection(const uint8_t *in, const struct volume_id *id,
+    const struct fragment_layout *layout, const uint8_t digest[HASH_BYTES])
 {
         uint32_t records = get_le32(in + AT_RECORDS);
         uint32_t payload_bytes = get_le32(in + AT_PAYLOAD_BYTES);
         if (get_le32(in + AT_VERSION) != FORMAT_VERSION)
                 return "its version is not known";
+        if (memcmp(in + AT_GROUP_DIGEST, digest, HASH_BYTES))
+                return "its group digest is not that of its header";
         if (memcmp(in + AT_VAULT, id->vault, ID_BYTES) ||
             memcmp(in + AT_VOLUME, id->volume, ID_BYTES))
                 return "it belongs to another volume";
-        if (memcmp(in + AT_GROUP_DIGEST, digest, HASH_BYTES))
-                return "its header does not match its digest";
-        if (in[AT_K] != DATA_FRAGMENTS || in[AT_M] != PARITY_FRAGMENTS ||
-            get_le32(in + AT_SLOT) != 0 || get_le64(in + AT_MEMBERSHIP) != MEMBERSHIP_EPOCH)
-                return "it is spread over more volumes than this version reads";
+        if (in[AT_K] != layout->data || in[AT_M] != layout->parity ||
+            get_le32(in + AT_SLOT) != layout->slot)
+                return "it is a fragment of another layout";
         if (records == 0 || records > GROUP_RECORDS_MAX || payload_bytes > GROUP_PAYLOAD_MAX ||
             payload_bytes < records * (GROUP_ENTRY_BYTES + SEAL_OVERHEAD))
                 return "its header makes no sense";
@@ -194,7 +213,8 @@ header_objection(const uint8_t *in, const struct volume_id *id, const uint8_t di
 
 enum header_verdict
 group_header_read(struct group_header *header, const uint8_t in[GROUP_HEADER_BYTES],
-    const struct volume_id *id, struct digester *digester, const char **what)
+    const struct volume_id *id, const struct fragment_layout *layout, struct digester *digester,
+    const char **what)
 {
         *what = "its header is damaged";
         if (memcmp(in, group_magic, sizeof(group_magic)) ||
@@ -202,37 +222,48 @@ group_header_read(struct group_header *header, const uint8_t in[GROUP_HEADER_BYT
                 return HEADER_NONE;
         uint8_t digest[HASH_BYTES];
         digester_sha256(digester, digest, in, AT_GROUP_DIGEST);
-        *what = header_objection(in, id, digest);
+        *what = header_objection(in, id, layout, digest);
         if (*what != NULL)
                 return HEADER_FOREIGN;
         header->id = *id;
+        header->layout = *layout;
         header->number = get_le64(in + AT_NUMBER);
+        header->epoch = get_le64(in + AT_MEMBERSHIP);
         header->tree_size = get_le64(in + AT_TREE_SIZE);
         header->records = get_le32(in + AT_RECORDS);
         header->payload_bytes = get_le32(in + AT_PAYLOAD_BYTES);
         memcpy(header->root, in + AT_ROOT, HASH_BYTES);
         memcpy(header->previous, in + AT_PREVIOUS, HASH_BYTES);
-        memcpy(header->payload_digest, in + AT_FRAGMENT_DIGESTS, HASH_BYTES);
+        memcpy(header->fragments, in + AT_FRAGMENT_DIGESTS, sizeof(header->fragments));
         memcpy(header->digest, digest, HASH_BYTES);
         return HEADER_OURS;
 }
 
 uint32_t
-group_disk_bytes(uint32_t payload_bytes)
+group_disk_bytes(uint32_t payload_bytes, uint32_t data)
 {
-        assert(payload_bytes <= GROUP_PAYLOAD_MAX);
-        return (GROUP_HEADER_BYTES + payload_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+        assert(payload_bytes <= GROUP_PAYLOAD_MAX && data > 0);
+        uint32_t piece_bytes = (payload_bytes + data - 1) / data;
+        return (GROUP_HEADER_BYTES + piece_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
+}
+
+bool
+group_fragment_check(
+    const uint8_t *fragment, const struct group_header *header, struct digester *digester)
+{
+        uint32_t bytes = group_disk_bytes(header->payload_bytes, header->layout.data);
+        uint8_t digest[HASH_BYTES];
+        digester_sha256(
+            digester, digest, fragment + GROUP_HEADER_BYTES, bytes - GROUP_HEADER_BYTES);
+        return memcmp(digest, header->fragments[header->layout.slot], HASH_BYTES) == 0;
 }
 
 /* The table describes exactly the bytes that follow it. */
 static bool
 table_fits(const uint8_t *payload, const struct group_header *header)
 {
-        uint32_t table_bytes = header->records * GROUP_ENTRY_BYTES;
-        uint32_t next = get_le32(payload + AT_ENTRY_OFFSET);
-        if (next < table_bytes || next - table_bytes >= BLOCK_BYTES ||
-            next > header->payload_bytes ||
-            !bytes_are_zero(payload + table_bytes, next - table_bytes))
+        uint32_t next = header->records * GROUP_ENTRY_BYTES;
+        if (next > header->payload_bytes)
                 return false;
         for (uint32_t i = 0; i < header->records; i++) {
                 const uint8_t *entry = payload + i * GROUP_ENTRY_BYTES;
@@ -248,17 +279,12 @@ table_fits(const uint8_t *payload, const struct group_header *header)
 }
 
 int
-group_payload_check(const uint8_t *fragment, const struct group_header *header,
-    struct digester *digester, const char **what)
+group_payload_check(const uint8_t *payload, const struct group_header *header, const char **what)
 {
-        const uint8_t *payload = fragment + GROUP_HEADER_BYTES;
-        uint32_t end_bytes = GROUP_HEADER_BYTES + header->payload_bytes;
-        uint8_t digest[HASH_BYTES];
-        digester_sha256(digester, digest, payload, header->payload_bytes);
-        if (memcmp(digest, header->payload_digest, HASH_BYTES))
-                *what = "its payload does not match its digest";
-        else if (!bytes_are_zero(
-                     fragment + end_bytes, group_disk_bytes(header->payload_bytes) - end_bytes))
+        uint32_t data = header->layout.data;
+        uint32_t piece_bytes = group_disk_bytes(header->payload_bytes, data) - GROUP_HEADER_BYTES;
+        uint32_t padding_bytes = data * piece_bytes - header->payload_bytes;
+        if (!bytes_are_zero(payload + header->payload_bytes, padding_bytes))
                 *what = "its padding is not zero";
         else if (!table_fits(payload, header))
                 *what = "its table makes no sense";
@@ -288,11 +314,10 @@ group_table_shift(uint8_t *table, uint32_t records, uint32_t bytes)
 }
 
 void
-group_record(const uint8_t *fragment, const struct group_header *header, uint32_t i,
+group_record(const uint8_t *payload, const struct group_header *header, uint32_t i,
     struct vault_record *record)
 {
         assert(i < header->records);
-        const uint8_t *payload = fragment + GROUP_HEADER_BYTES;
         const uint8_t *entry = payload + i * GROUP_ENTRY_BYTES;
         uint32_t offset = get_le32(entry + AT_ENTRY_OFFSET);
         record->leaf = header->tree_size + i;

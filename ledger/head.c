@@ -9,10 +9,10 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define PAIR_VERSION 1u
-#define PAIR_BLOCKS  2u
+#define PAIR_VERSION           1u
+#define PAIR_BLOCKS            2u
+#define BOOT_EPOCH_FOLDERS_MAX 16u
 
 /* Offsets; see head.h. */
 enum {
@@ -44,7 +44,7 @@ block_is_valid(const struct pair *pair, const uint8_t *block)
 /* 0; -ENOENT when there is no file; -EBADMSG when no block is valid. free(pair->blocks) in any
  * case. */
 static int
-pair_read(struct pair *pair, const char *path)
+pair_read(struct io *io, struct pair *pair, const char *path)
 {
         char file[PATH_MAX];
         pair->newest = NULL;
@@ -53,11 +53,7 @@ pair_read(struct pair *pair, const char *path)
                 return -ENOMEM;
         if (path_join(file, sizeof(file), path, pair->name))
                 return -ENAMETOOLONG;
-        int fd = open(file, O_RDONLY | O_DIRECT | O_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        int64_t got = file_read_full(fd, pair->blocks, PAIR_BLOCKS * BLOCK_BYTES, 0);
-        close(fd);
+        int64_t got = file_read(io, file, pair->blocks, PAIR_BLOCKS * BLOCK_BYTES, 0);
         if (got < 0)
                 return (int)got;
         for (unsigned i = 0; i < PAIR_BLOCKS; i++) {
@@ -88,13 +84,13 @@ block_fill(const struct pair *pair, uint8_t *block, uint64_t sequence, uint64_t 
 /* Writes the block that is not the newest one, by open(O_DIRECT|O_DSYNC), pwrite; a new file by
  * file_make(), with its folder. found is what pair_read() said. */
 static int
-pair_write(
-    struct pair *pair, const char *path, int found, uint64_t number, const uint8_t root[HASH_BYTES])
+pair_write(struct io *io, struct pair *pair, const char *path, int found, uint64_t number,
+    const uint8_t root[HASH_BYTES])
 {
         assert(found == 0 || found == -ENOENT);
         if (found == -ENOENT) {
                 block_fill(pair, pair->blocks, 1, number, root);
-                return file_make(path, pair->name, pair->blocks, PAIR_BLOCKS * BLOCK_BYTES);
+                return file_make(io, path, pair->name, pair->blocks, PAIR_BLOCKS * BLOCK_BYTES);
         }
         assert(pair->newest != NULL);
         uint64_t sequence = get_le64(pair->newest + AT_SEQUENCE) + 1;
@@ -104,13 +100,12 @@ pair_write(
         char file[PATH_MAX];
         if (path_join(file, sizeof(file), path, pair->name))
                 return -ENAMETOOLONG;
-        int fd = open(file, O_WRONLY | DURABLE_FLAGS);
+        int fd = io->ops->open(io, file, IO_DURABLE);
         if (fd < 0)
-                return -errno;
-        int error = file_write_full(fd, block, BLOCK_BYTES, (uint64_t)older * BLOCK_BYTES);
-        if (close(fd) && !error)
-                error = -errno;
-        return error;
+                return fd;
+        int error = file_write_full(io, fd, block, BLOCK_BYTES, (uint64_t)older * BLOCK_BYTES);
+        int closed = io->ops->close(io, fd);
+        return error ? error : closed;
 }
 
 static void
@@ -121,10 +116,10 @@ head_take(struct head *head, const uint8_t *block)
 }
 
 int
-head_read(const char *path, struct head *head)
+head_read_io(struct io *io, const char *path, struct head *head)
 {
         struct pair pair = head_pair;
-        int error = pair_read(&pair, path);
+        int error = pair_read(io_or_posix(io), &pair, path);
         if (!error)
                 head_take(head, pair.newest);
         free(pair.blocks);
@@ -132,11 +127,18 @@ head_read(const char *path, struct head *head)
 }
 
 int
-head_write(const char *path, const struct head *head)
+head_read(const char *path, struct head *head)
+{
+        return head_read_io(NULL, path, head);
+}
+
+int
+head_write_io(struct io *io, const char *path, const struct head *head)
 {
         struct pair pair = head_pair;
         struct head last;
-        int found = pair_read(&pair, path), error = found == -ENOENT ? 0 : found;
+        io = io_or_posix(io);
+        int found = pair_read(io, &pair, path), error = found == -ENOENT ? 0 : found;
         bool same = false;
         if (found == 0) {
                 head_take(&last, pair.newest);
@@ -145,25 +147,62 @@ head_write(const char *path, const struct head *head)
                         error = -EINVAL;
         }
         if (!error && !same)
-                error = pair_write(&pair, path, found, head->size, head->root);
+                error = pair_write(io, &pair, path, found, head->size, head->root);
         free(pair.blocks);
+        return error;
+}
+
+int
+head_write(const char *path, const struct head *head)
+{
+        return head_write_io(NULL, path, head);
+}
+
+int
+boot_epoch_next_all(struct io *io, const char *const *paths, unsigned n, unsigned need,
+    uint32_t floor, uint32_t *epoch)
+{
+        struct pair pairs[BOOT_EPOCH_FOLDERS_MAX];
+        int found[BOOT_EPOCH_FOLDERS_MAX], error = 0, last_error = -EIO;
+        unsigned read = 0, written = 0;
+        uint64_t last = floor;
+        assert(n > 0 && n <= BOOT_EPOCH_FOLDERS_MAX && need > 0 && need <= n);
+        io = io_or_posix(io);
+        for (unsigned i = 0; i < n; i++) {
+                pairs[i] = epoch_pair;
+                found[i] = pair_read(io, &pairs[i], paths[i]);
+                if (found[i] != 0 && found[i] != -ENOENT) {
+                        last_error = found[i];
+                        continue;
+                }
+                read++;
+                if (found[i] == 0 && get_le64(pairs[i].newest + AT_NUMBER) > last)
+                        last = get_le64(pairs[i].newest + AT_NUMBER);
+        }
+        if (read < need)
+                error = last_error;
+        else if (last >= BOOT_EPOCH_MAX)
+                error = -EOVERFLOW;
+        for (unsigned i = 0; i < n && !error; i++) {
+                if (found[i] != 0 && found[i] != -ENOENT)
+                        continue;
+                int failed = pair_write(io, &pairs[i], paths[i], found[i], last + 1, NULL);
+                if (failed)
+                        last_error = failed;
+                else
+                        written++;
+        }
+        if (!error && written < need)
+                error = last_error;
+        if (!error)
+                *epoch = (uint32_t)last + 1;
+        for (unsigned i = 0; i < n; i++)
+                free(pairs[i].blocks);
         return error;
 }
 
 int
 boot_epoch_next(const char *path, uint32_t floor, uint32_t *epoch)
 {
-        struct pair pair = epoch_pair;
-        int found = pair_read(&pair, path), error = found == -ENOENT ? 0 : found;
-        uint64_t last = floor;
-        if (found == 0 && get_le64(pair.newest + AT_NUMBER) > last)
-                last = get_le64(pair.newest + AT_NUMBER);
-        if (!error && last >= BOOT_EPOCH_MAX)
-                error = -EOVERFLOW;
-        if (!error)
-                error = pair_write(&pair, path, found, last + 1, NULL);
-        if (!error)
-                *epoch = (uint32_t)last + 1;
-        free(pair.blocks);
-        return error;
+        return boot_epoch_next_all(NULL, &path, 1, 1, floor, epoch);
 }

@@ -26,6 +26,10 @@ struct head {
 
 /* Reads `head` in folder path. 0; -ENOENT when there was never one; -EBADMSG when no block is valid. */
 int head_read(const char *path, struct head *head);
+/* The same through io (NULL: the real one). */
+struct io;
+int head_read_io(struct io *io, const char *path, struct head *head);
+int head_write_io(struct io *io, const char *path, const struct head *head);
 /* Flushed on return (folder too when the file is new). Refuses (-EINVAL) a size below the file's, or
  * the same size with another root. */
 int head_write(const char *path, const struct head *head);
@@ -34,5 +38,10 @@ int head_write(const char *path, const struct head *head);
  * *epoch is the new one, above floor. 20 bits: -EOVERFLOW at the end. */
 #define BOOT_EPOCH_MAX ((1u << 20) - 1)
 int boot_epoch_next(const char *path, uint32_t floor, uint32_t *epoch);
+/* The same in n folders, of which at least need must answer (the others are skipped): above what any of
+ * them holds, flushed in need or more. The folders of a vault's members with need > m: then every set of
+ * volumes that a later start may have knows of it. */
+int boot_epoch_next_all(struct io *io, const char *const *paths, unsigned n, unsigned need,
+    uint32_t floor, uint32_t *epoch);
 
 #endif

@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Segments are made ahead of need by a helper thread, zeroed and flushed: a write into zeroed space
- * costs the file system no allocation, and what was never written reads as zero. */
+/* Segments are made ahead of need, zeroed and flushed: a write into zeroed space costs the file
+ * system no allocation, and what was never written reads as zero. */
 #include "ledger/vault_internal.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <time.h>
-#include <unistd.h>
 
-/* The helper looks again for space, and at what is free, this often. */
-#define HELPER_PERIOD_MS 100u
-#define TEMP_NAME        ".making" /* one segment is made at a time */
+#define TEMP_NAME ".making" /* one segment of a volume is made at a time */
 
 void
 segment_name(char name[SEGMENT_NAME_BYTES], uint32_t index)
@@ -25,236 +18,215 @@ segment_name(char name[SEGMENT_NAME_BYTES], uint32_t index)
         snprintf(name, SEGMENT_NAME_BYTES, "%08u", index % SEGMENTS_MAX);
 }
 
-int
-segment_open(const struct segments *segments, uint32_t index, int flags)
+static int
+segments_path(const struct volume *volume, const char *name, char path[PATH_BYTES])
 {
-        char name[SEGMENT_NAME_BYTES], path[PATH_BYTES];
+        int n = snprintf(path, PATH_BYTES, "%s/" SEGMENTS_FOLDER "/%s", volume_path(volume), name);
+        return n < 0 || n >= (int)PATH_BYTES ? -ENAMETOOLONG : 0;
+}
+
+int
+segment_path(const struct volume *volume, uint32_t index, char path[PATH_BYTES])
+{
+        char name[SEGMENT_NAME_BYTES];
         segment_name(name, index);
-        int error = path_join(path, sizeof(path), segments->path, name);
-        if (error)
-                return error;
-        int fd = open(path, flags);
-        return fd < 0 ? -errno : fd;
+        return segments_path(volume, name, path);
 }
 
-/* The index that a name stands for, or -1. */
-static int64_t
-name_index(const char *name)
+int
+segment_open(const struct volume *volume, uint32_t index, unsigned flags)
 {
+        char path[PATH_BYTES];
+        int error = segment_path(volume, index, path);
+        return error ? error : volume->vault->io->ops->open(volume->vault->io, path, flags);
+}
+
+uint32_t
+segment_bytes(const struct vault *vault, uint32_t index)
+{
+        if (index < vault->lengths_n && vault->lengths[index] != 0)
+                return vault->lengths[index] * BLOCK_BYTES;
+        return vault->segment_bytes;
+}
+
+/* Past the index that a name stands for, if it does. */
+static int
+name_count(void *user, const char *name)
+{
+        uint32_t *end = user;
         if (strlen(name) != SEGMENT_NAME_BYTES - 1 || strspn(name, "0123456789") != strlen(name))
-                return -1;
-        return strtoll(name, NULL, 10);
-}
-
-int
-segments_count(struct segments *segments, uint32_t *count, uint32_t *missing)
-{
-        DIR *folder = opendir(segments->path);
-        if (folder == NULL)
-                return -errno;
-        uint64_t end = 0, names = 0;
-        struct dirent *entry;
-        errno = 0;
-        while ((entry = readdir(folder)) != NULL) {
-                int64_t index = name_index(entry->d_name);
-                if (index < 0)
-                        continue;
-                names++;
-                if ((uint64_t)index + 1 > end)
-                        end = (uint64_t)index + 1;
-        }
-        int error = -errno;
-        closedir(folder);
-        if (error)
-                return error;
-        *count = (uint32_t)end;
-        if (names == end)
                 return 0;
-        for (uint32_t i = 0; i < end; i++) {
-                int fd = segment_open(segments, i, O_RDONLY | O_CLOEXEC);
-                if (fd < 0) {
-                        *missing = i;
-                        return -EBADMSG;
-                }
-                close(fd);
-        }
-        return -EBADMSG;
+        uint32_t index = (uint32_t)strtoul(name, NULL, 10);
+        if (index + 1 > *end)
+                *end = index + 1;
+        return 0;
 }
 
 int
-segments_clean(struct segments *segments)
+segments_count(const struct volume *volume, uint32_t *count)
+{
+        char path[PATH_BYTES];
+        *count = 0;
+        if (path_join(path, sizeof(path), volume_path(volume), SEGMENTS_FOLDER))
+                return -ENAMETOOLONG;
+        int error = volume->vault->io->ops->list(volume->vault->io, path, name_count, count);
+        return error == -ENOENT ? 0 : error;
+}
+
+int
+segments_clean(const struct volume *volume)
 {
         char temp[PATH_BYTES];
-        int error = path_join(temp, sizeof(temp), segments->path, TEMP_NAME);
-        if (error)
-                return error;
-        return unlink(temp) && errno != ENOENT ? -errno : 0;
+        int error = segments_path(volume, TEMP_NAME, temp);
+        if (!error)
+                error = volume->vault->io->ops->unlink(volume->vault->io, temp);
+        return error == -ENOENT ? 0 : error;
 }
 
-/* First block and zeros, flushed. */
-static int
-segment_fill(struct segments *segments, int fd, uint32_t index)
+int
+segment_begin(const struct volume *volume, uint32_t index)
 {
+        struct io *io = volume->vault->io;
+        char temp[PATH_BYTES];
+        int error = segments_clean(volume);
+        if (!error)
+                error = segments_path(volume, TEMP_NAME, temp);
+        if (error)
+                return error;
+        int fd = io->ops->open(io, temp, IO_DURABLE | IO_CREATE);
+        if (fd < 0)
+                return fd;
+        error = atomic_load_explicit(&volume->vault->segments_inject, memory_order_relaxed);
+        if (!error)
+                error = file_write_zeros(io, fd, 0, segment_bytes(volume->vault, index));
+        if (!error)
+                return fd;
+        segment_abandon(volume, fd);
+        return error;
+}
+
+void
+segment_abandon(const struct volume *volume, int fd)
+{
+        volume->vault->io->ops->close(volume->vault->io, fd);
+        segments_clean(volume);
+}
+
+/* open(temp, O_CREAT|O_EXCL|O_DIRECT|O_DSYNC), pwrite ..., fsync, renameat2, fsync(folder). A crash
+ * before the rename leaves a temporary file, which the next start removes. */
+int
+segment_finish(const struct volume *volume, uint32_t index, int fd, bool replace)
+{
+        struct io *io = volume->vault->io;
+        char temp[PATH_BYTES], final[PATH_BYTES], folder[PATH_BYTES];
         uint8_t *block = blocks_alloc(BLOCK_BYTES);
-        if (block == NULL)
-                return -ENOMEM;
-        segment_block_write(block, &segments->id, index, segments->segment_bytes);
-        int error = atomic_load_explicit(&segments->inject, memory_order_relaxed);
+        int error = block == NULL ? -ENOMEM : 0;
         if (!error)
-                error = file_write_full(fd, block, BLOCK_BYTES, 0);
+                error = segments_path(volume, TEMP_NAME, temp);
         if (!error)
-                error = file_write_zeros(fd, BLOCK_BYTES, segments->segment_bytes - BLOCK_BYTES);
-        if (!error && fsync(fd))
-                error = -errno;
+                error = segment_path(volume, index, final);
+        if (!error)
+                error = path_join(folder, sizeof(folder), volume_path(volume), SEGMENTS_FOLDER);
+        if (!error) {
+                segment_block_write(block, &volume->id, index, segment_bytes(volume->vault, index));
+                error = file_write_full(io, fd, block, BLOCK_BYTES, 0);
+        }
+        free(block);
+        if (!error)
+                error = io->ops->fsync(io, fd);
+        if (error) {
+                segment_abandon(volume, fd);
+                return error;
+        }
+        error = io->ops->close(io, fd);
+        if (!error)
+                error = io->ops->rename(io, temp, final, replace);
+        if (error) {
+                segments_clean(volume);
+                return error;
+        }
+        return io->ops->sync_folder(io, folder);
+}
+
+/* Whether the segment that stands there is whole: made by a start that a crash ended before it had
+ * told. */
+static int
+segment_check(const struct volume *volume, uint32_t index)
+{
+        struct io *io = volume->vault->io;
+        const char *what;
+        struct io_stat st;
+        int fd = segment_open(volume, index, IO_READ | IO_DIRECT);
+        if (fd < 0)
+                return fd;
+        uint8_t *block = blocks_alloc(BLOCK_BYTES);
+        int error = block == NULL ? -ENOMEM : io->ops->fstat(io, fd, &st);
+        int64_t got = error ? error : file_read_full(io, fd, block, BLOCK_BYTES, 0);
+        if (!error && got != BLOCK_BYTES)
+                error = got < 0 ? (int)got : -EBADMSG;
+        if (!error && st.bytes != segment_bytes(volume->vault, index))
+                error = -EBADMSG;
+        if (!error)
+                error = segment_block_check(block, &volume->id, index, st.bytes, &what);
+        io->ops->close(io, fd);
         free(block);
         return error;
 }
 
-/* open(temp, O_CREAT|O_EXCL|O_DIRECT|O_DSYNC), pwrite ..., fsync, renameat2(RENAME_NOREPLACE),
- * fsync(folder). A crash before the rename leaves a temporary file, which the next start removes.
- */
 int
-segment_make(struct segments *segments, uint32_t index)
+segment_make(struct volume *volume, uint32_t index)
 {
-        char name[SEGMENT_NAME_BYTES], temp[PATH_BYTES], final[PATH_BYTES];
-        segment_name(name, index);
-        if (path_join(temp, sizeof(temp), segments->path, TEMP_NAME) ||
-            path_join(final, sizeof(final), segments->path, name))
+        struct io *io = volume->vault->io;
+        char folder[PATH_BYTES];
+        if (path_join(folder, sizeof(folder), volume_path(volume), SEGMENTS_FOLDER))
                 return -ENAMETOOLONG;
-        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | DURABLE_FLAGS, FILE_MODE);
-        if (fd < 0)
-                return -errno;
-        int error = segment_fill(segments, fd, index);
-        if (close(fd) && !error)
-                error = -errno;
-        if (!error && renameat2(AT_FDCWD, temp, AT_FDCWD, final, RENAME_NOREPLACE))
-                error = -errno;
-        if (error) {
-                unlink(temp);
-                return error;
-        }
-        error = folder_sync(segments->path);
+        int error = folder_make(io, folder);
         if (error)
-                unlink(final);
-        return error;
+                return error;
+        if (segment_check(volume, index) == 0)
+                return io->ops->sync_folder(io, folder);
+        int fd = segment_begin(volume, index);
+        return fd < 0 ? fd : segment_finish(volume, index, fd, false);
 }
 
-void
-segments_update_free(struct segments *segments)
-{
-        struct statvfs fs;
-        uint64_t free_bytes = 0; /* what cannot be known counts as none */
-        if (statvfs(segments->path, &fs) == 0)
-                free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-        atomic_store_explicit(&segments->free_bytes, free_bytes, memory_order_relaxed);
-}
-
-/* Makes at most one segment; true when there may be more to do at once. */
+/* Makes the next segment when it will be needed and there is room. */
 static bool
-helper_round(struct segments *segments)
+segment_prepare(struct volume *volume)
 {
-        segments_update_free(segments);
-        uint32_t made = atomic_load_explicit(&segments->made, memory_order_relaxed);
-        uint32_t current = atomic_load_explicit(&segments->current, memory_order_relaxed);
-        uint64_t free_bytes = atomic_load_explicit(&segments->free_bytes, memory_order_relaxed);
-        if (made >= current + 1 + segments->spares || made >= SEGMENTS_MAX)
+        struct vault *vault = volume->vault;
+        uint32_t made = atomic_load_explicit(&volume->made, memory_order_relaxed);
+        uint32_t current = atomic_load_explicit(&vault->current, memory_order_relaxed);
+        uint64_t free_bytes = atomic_load_explicit(&volume->free_bytes, memory_order_relaxed);
+        if (made >= current + 1 + vault->spares || made >= SEGMENTS_MAX)
                 return false;
-        if (free_bytes < segments->reserve_bytes ||
-            free_bytes - segments->reserve_bytes < segments->segment_bytes)
-                return false;
-        int error = segment_make(segments, made);
-        segments_update_free(segments);
-        if (error)
-                return false;
-        atomic_store_explicit(&segments->made, made + 1, memory_order_release);
-        return true;
+        int error = 0;
+        if (free_bytes < vault->reserve_bytes ||
+            free_bytes - vault->reserve_bytes < segment_bytes(vault, made))
+                error = -ENOSPC;
+        else
+                error = segment_make(volume, made);
+        if (!error)
+                atomic_store_explicit(&volume->made, made + 1, memory_order_release);
+        atomic_store_explicit(&volume->making_error, error, memory_order_release);
+        return !error;
 }
 
-static void
-helper_sleep(struct segments *segments)
+bool
+volume_round(struct volume *volume)
 {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += HELPER_PERIOD_MS * 1000000l;
-        if (until.tv_nsec >= 1000000000l) {
-                until.tv_nsec -= 1000000000l;
-                until.tv_sec++;
-        }
-        pthread_cond_timedwait(&segments->wake, &segments->lock, &until);
-}
-
-static void *
-helper_main(void *user)
-{
-        struct segments *segments = user;
-        pthread_mutex_lock(&segments->lock);
-        while (!segments->stop) {
-                pthread_mutex_unlock(&segments->lock);
-                bool more = helper_round(segments);
-                pthread_mutex_lock(&segments->lock);
-                if (more || segments->stop)
-                        continue;
-                segments->rounds++;
-                pthread_cond_broadcast(&segments->round);
-                helper_sleep(segments);
-        }
-        pthread_mutex_unlock(&segments->lock);
-        return NULL;
-}
-
-int
-segments_start(struct segments *segments)
-{
-        pthread_condattr_t attr;
-        pthread_condattr_init(&attr);
-        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-        pthread_mutex_init(&segments->lock, NULL);
-        pthread_cond_init(&segments->wake, &attr);
-        pthread_cond_init(&segments->round, NULL);
-        pthread_condattr_destroy(&attr);
-        segments->stop = false;
-        segments->rounds = 0;
-        int error = -pthread_create(&segments->thread, NULL, helper_main, segments);
+        struct vault *vault = volume->vault;
+        enum volume_state state = volume_state(volume);
+        uint64_t free_bytes = 0; /* what cannot be known counts as none */
+        if (state != VOLUME_MEMBER && state != VOLUME_FOLLOWING)
+                return false;
+        int error = volume_look(volume);
         if (error) {
-                pthread_cond_destroy(&segments->round);
-                pthread_cond_destroy(&segments->wake);
-                pthread_mutex_destroy(&segments->lock);
-                return error;
+                int none = 0;
+                atomic_compare_exchange_strong(&volume->suspect, &none, error);
+                return false;
         }
-        segments->running = true;
-        pthread_setname_np(segments->thread, "segments");
-        pthread_mutex_lock(&segments->lock);
-        while (segments->rounds == 0)
-                pthread_cond_wait(&segments->round, &segments->lock);
-        pthread_mutex_unlock(&segments->lock);
-        return 0;
-}
-
-void
-segments_stop(struct segments *segments)
-{
-        if (!segments->running)
-                return;
-        pthread_mutex_lock(&segments->lock);
-        segments->stop = true;
-        pthread_cond_signal(&segments->wake);
-        pthread_mutex_unlock(&segments->lock);
-        pthread_join(segments->thread, NULL);
-        pthread_cond_destroy(&segments->round);
-        pthread_cond_destroy(&segments->wake);
-        pthread_mutex_destroy(&segments->lock);
-        segments->running = false;
-}
-
-int
-segments_advance(struct segments *segments)
-{
-        uint32_t next = atomic_load_explicit(&segments->current, memory_order_relaxed) + 1;
-        if (next >= atomic_load_explicit(&segments->made, memory_order_acquire))
-                return -ENOSPC;
-        atomic_store_explicit(&segments->current, next, memory_order_relaxed);
-        pthread_mutex_lock(&segments->lock);
-        pthread_cond_signal(&segments->wake);
-        pthread_mutex_unlock(&segments->lock);
-        return 0;
+        if (vault->io->ops->space(vault->io, volume_path(volume), &free_bytes))
+                free_bytes = 0;
+        atomic_store_explicit(&volume->free_bytes, free_bytes, memory_order_relaxed);
+        return segment_prepare(volume);
 }

@@ -11,17 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define COPIES        2u
+#define COPIES_MAX    16u
 #define STORE_VERSION 1u
 #define SLOT_MAGIC    0x544f4c53u /* "SLOT" */
 #define BLOCK_SLOTS   (BLOCK_BYTES / STORE_SLOT_BYTES)
 #define PIECE_BYTES                                                                                \
         (1u << 20) /* the most that is read or written at once, and what the files grow by */
 #define PIECE_BLOCKS (PIECE_BYTES / BLOCK_BYTES)
-#define STORE_WHY    512u
 #define ID_BYTES     16u
 
 enum slot_state { SLOT_VALUE = 1, SLOT_ERASED = 2 };
@@ -44,16 +41,44 @@ _Static_assert(AT_SLOT_VALUE + STORE_VALUE_BYTES <= AT_SLOT_CRC, "a value fits i
 _Static_assert(STORE_SLOTS_MAX % BLOCK_SLOTS == 0, "blocks are whole");
 
 static const char store_magic[] = "AORTASTO";
-static const char *const copy_names[COPIES] = {"store.a", "store.b"};
+
+struct copy {
+        char path[PATH_MAX]; /* the folder */
+        const char *name;
+        uint32_t number; /* in its first block */
+        int fd;
+        uint32_t blocks; /* of slots, that the file has */
+        uint8_t *piece;  /* PIECE_BYTES */
+        bool in;         /* holds every value */
+};
 
 struct store {
-        char path[PATH_MAX];
+        struct io *io;
         uint8_t id[ID_BYTES];
-        int fds[COPIES];
-        uint32_t blocks[COPIES]; /* of slots, that each file has */
-        uint8_t *pieces[COPIES]; /* PIECE_BYTES each */
+        struct copy copies[COPIES_MAX];
+        unsigned n;
+        unsigned need_read, need_write; /* copies without which nothing is loaded, or put */
         uint32_t end;
 };
+
+static unsigned
+copies_in(const struct store *store)
+{
+        unsigned n = 0;
+        for (unsigned i = 0; i < store->n; i++)
+                n += store->copies[i].in;
+        return n;
+}
+
+/* A copy that failed is left out when enough others are there: 0, or the error. */
+static int
+copy_drop(struct store *store, struct copy *copy, int error)
+{
+        if (copies_in(store) <= store->need_write)
+                return error;
+        copy->in = false;
+        return 0;
+}
 
 static uint64_t
 block_offset(uint32_t block)
@@ -97,41 +122,55 @@ slot_fill(uint8_t *slot, uint32_t index, const void *value, uint32_t value_bytes
         assert(slot_check(slot, index) == SLOT_VALID);
 }
 
-/* Makes both copies of a slot in memory the one that counts. 0: they were the same; 1 + c: copy c
- * was not and must be written; -EBADMSG: damaged in both. */
+/* Makes all copies of a slot in memory, at bytes into their pieces, the one that counts: wrong[i]
+ * for those that were not. -EBADMSG: damaged in all. */
 static int
-slot_merge(uint8_t *a, uint8_t *b, uint32_t index)
+slot_merge(struct store *store, size_t at, uint32_t index, bool wrong[COPIES_MAX])
 {
-        enum slot_verdict va = slot_check(a, index), vb = slot_check(b, index);
-        if (va == SLOT_DAMAGED && vb == SLOT_DAMAGED)
+        const uint8_t *best = NULL;
+        enum slot_verdict best_verdict = SLOT_DAMAGED;
+        for (unsigned i = 0; i < store->n; i++) {
+                const struct copy *copy = &store->copies[i];
+                if (!copy->in)
+                        continue;
+                enum slot_verdict verdict = slot_check(copy->piece + at, index);
+                /* A slot that was never used has sequence 0. */
+                if (verdict > best_verdict || (best != NULL && verdict == best_verdict &&
+                                                  get_le64(copy->piece + at + AT_SLOT_SEQUENCE) >
+                                                      get_le64(best + AT_SLOT_SEQUENCE))) {
+                        best = copy->piece + at;
+                        best_verdict = verdict;
+                }
+        }
+        if (best == NULL)
                 return -EBADMSG;
-        if (memcmp(a, b, STORE_SLOT_BYTES) == 0)
-                return 0;
-        /* A slot that was never used has sequence 0. */
-        bool take_a = va > vb || (va == vb && get_le64(a + AT_SLOT_SEQUENCE) >=
-                                                  get_le64(b + AT_SLOT_SEQUENCE));
-        memcpy(take_a ? b : a, take_a ? a : b, STORE_SLOT_BYTES);
-        return take_a ? 2 : 1;
+        for (unsigned i = 0; i < store->n; i++) {
+                struct copy *copy = &store->copies[i];
+                wrong[i] = copy->in && memcmp(copy->piece + at, best, STORE_SLOT_BYTES) != 0;
+                if (wrong[i])
+                        memcpy(copy->piece + at, best, STORE_SLOT_BYTES);
+        }
+        return 0;
 }
 
-/* ---- pieces: both copies of n blocks from first on, in store->pieces ---- */
+/* ---- pieces: all copies of n blocks from first on, in copy->piece ---- */
 
 /* What cannot be read counts as damaged, what lies behind the file's end as zero. */
 static int
-piece_read_copy(struct store *store, unsigned copy, uint32_t first, uint32_t n)
+piece_read_copy(struct store *store, struct copy *copy, uint32_t first, uint32_t n)
 {
-        uint8_t *piece = store->pieces[copy];
         size_t bytes = (size_t)n * BLOCK_BYTES;
-        int64_t got = file_read_full(store->fds[copy], piece, bytes, block_offset(first));
+        int64_t got = file_read_full(store->io, copy->fd, copy->piece, bytes, block_offset(first));
         if (got >= 0) {
-                memset(piece + got, 0, bytes - (size_t)got);
+                memset(copy->piece + got, 0, bytes - (size_t)got);
                 return 0;
         }
         if (got != -EIO)
                 return (int)got;
         for (uint32_t i = 0; i < n; i++) {
-                uint8_t *block = piece + (size_t)i * BLOCK_BYTES;
-                got = file_read_full(store->fds[copy], block, BLOCK_BYTES, block_offset(first + i));
+                uint8_t *block = copy->piece + (size_t)i * BLOCK_BYTES;
+                got = file_read_full(
+                    store->io, copy->fd, block, BLOCK_BYTES, block_offset(first + i));
                 if (got < 0)
                         memset(block, 0xff, BLOCK_BYTES);
                 else
@@ -142,37 +181,61 @@ piece_read_copy(struct store *store, unsigned copy, uint32_t first, uint32_t n)
 
 /* Grows a copy to hold blocks, by zeros that are flushed; what it cannot finish it takes back. */
 static int
-copy_grow(struct store *store, unsigned copy, uint32_t blocks)
+copy_grow(struct store *store, struct copy *copy, uint32_t blocks)
 {
-        uint32_t have = store->blocks[copy];
+        struct io *io = store->io;
+        uint32_t have = copy->blocks;
         if (have >= blocks)
                 return 0;
         int error = file_write_zeros(
-            store->fds[copy], block_offset(have), (uint64_t)(blocks - have) * BLOCK_BYTES);
+            io, copy->fd, block_offset(have), (uint64_t)(blocks - have) * BLOCK_BYTES);
         if (error) {
                 /* If this fails too, the file is longer than known, by zeros. */
-                if (ftruncate(store->fds[copy], (off_t)block_offset(have)) == 0)
-                        fsync(store->fds[copy]);
+                if (io->ops->truncate(io, copy->fd, block_offset(have)) == 0)
+                        io->ops->fsync(io, copy->fd);
                 return error;
         }
-        store->blocks[copy] = blocks;
+        copy->blocks = blocks;
+        return 0;
+}
+
+/* Grows all; those that cannot are left out when enough can. */
+static int
+copies_grow(struct store *store, uint32_t blocks)
+{
+        bool failed[COPIES_MAX] = {false};
+        unsigned failed_n = 0;
+        int last = 0;
+        for (unsigned i = 0; i < store->n; i++) {
+                int error = store->copies[i].in ? copy_grow(store, &store->copies[i], blocks) : 0;
+                if (!error)
+                        continue;
+                failed[i] = true;
+                failed_n++;
+                last = error;
+        }
+        if (copies_in(store) - failed_n < store->need_write)
+                return last;
+        for (unsigned i = 0; i < store->n; i++)
+                if (failed[i])
+                        store->copies[i].in = false;
         return 0;
 }
 
 static int
-piece_write_copy(struct store *store, unsigned copy, uint32_t first, uint32_t at, uint32_t n)
+piece_write_copy(struct store *store, struct copy *copy, uint32_t first, uint32_t at, uint32_t n)
 {
         int error = copy_grow(store, copy, first + at + n);
         if (error)
                 return error;
-        return file_write_full(store->fds[copy], store->pieces[copy] + (size_t)at * BLOCK_BYTES,
+        return file_write_full(store->io, copy->fd, copy->piece + (size_t)at * BLOCK_BYTES,
             (size_t)n * BLOCK_BYTES, block_offset(first + at));
 }
 
 /* Writes the blocks of the piece that were wrong in a copy. */
 static int
-piece_repair(
-    struct store *store, unsigned copy, uint32_t first, const bool wrong[PIECE_BLOCKS], uint32_t n)
+piece_repair(struct store *store, struct copy *copy, uint32_t first, const bool wrong[PIECE_BLOCKS],
+    uint32_t n)
 {
         for (uint32_t begin = 0, end; begin < n; begin = end) {
                 for (end = begin; end < n && wrong[end]; end++)
@@ -188,49 +251,55 @@ piece_repair(
         return 0;
 }
 
-/* Reads n blocks and makes both copies right, in memory and on disk. -EBADMSG and *bad_slot: a slot
- * is damaged in both, and nothing was changed. */
+/* Reads n blocks and makes all copies right, in memory and on disk. -EBADMSG and *bad_slot: a slot
+ * is damaged in all, and nothing was changed. */
 static int
 piece_read(struct store *store, uint32_t first, uint32_t n, uint32_t *bad_slot)
 {
         assert(n > 0 && n <= PIECE_BLOCKS);
-        bool wrong[COPIES][PIECE_BLOCKS] = {{false}};
-        for (unsigned copy = 0; copy < COPIES; copy++) {
-                int error = piece_read_copy(store, copy, first, n);
+        bool wrong[COPIES_MAX][PIECE_BLOCKS] = {{false}};
+        int error = 0;
+        for (unsigned i = 0; i < store->n && !error; i++) {
+                struct copy *copy = &store->copies[i];
+                error = copy->in ? piece_read_copy(store, copy, first, n) : 0;
                 if (error)
-                        return error;
+                        error = copy_drop(store, copy, error);
         }
-        for (uint32_t i = 0; i < n * BLOCK_SLOTS; i++) {
-                size_t at = (size_t)i * STORE_SLOT_BYTES;
-                uint32_t slot = first * BLOCK_SLOTS + i;
-                int merged = slot_merge(store->pieces[0] + at, store->pieces[1] + at, slot);
-                if (merged < 0) {
-                        *bad_slot = slot;
-                        return merged;
-                }
-                if (merged > 0)
-                        wrong[merged - 1][i / BLOCK_SLOTS] = true;
+        for (uint32_t s = 0; s < n * BLOCK_SLOTS && !error; s++) {
+                bool slot_wrong[COPIES_MAX];
+                error = slot_merge(
+                    store, (size_t)s * STORE_SLOT_BYTES, first * BLOCK_SLOTS + s, slot_wrong);
+                if (error)
+                        *bad_slot = first * BLOCK_SLOTS + s;
+                for (unsigned i = 0; i < store->n && !error; i++)
+                        if (slot_wrong[i])
+                                wrong[i][s / BLOCK_SLOTS] = true;
         }
-        int error = piece_repair(store, 0, first, wrong[0], n);
-        return error ? error : piece_repair(store, 1, first, wrong[1], n);
+        for (unsigned i = 0; i < store->n && !error; i++) {
+                struct copy *copy = &store->copies[i];
+                error = copy->in ? piece_repair(store, copy, first, wrong[i], n) : 0;
+                if (error)
+                        error = copy_drop(store, copy, error);
+        }
+        return error;
 }
 
 static void
 pieces_wipe(struct store *store, uint32_t n)
 {
-        for (unsigned copy = 0; copy < COPIES; copy++)
-                sodium_memzero(store->pieces[copy], (size_t)n * BLOCK_BYTES);
+        for (unsigned i = 0; i < store->n; i++)
+                sodium_memzero(store->copies[i].piece, (size_t)n * BLOCK_BYTES);
 }
 
 /* ---- open ---- */
 
 static void
-header_make(const struct store *store, unsigned copy, uint8_t *block)
+header_make(const struct store *store, const struct copy *copy, uint8_t *block)
 {
         memset(block, 0, BLOCK_BYTES);
         memcpy(block, store_magic, AT_VERSION);
         put_le32(block + AT_VERSION, STORE_VERSION);
-        put_le32(block + AT_COPY, copy);
+        put_le32(block + AT_COPY, copy->number);
         memcpy(block + AT_ID, store->id, ID_BYTES);
         put_le32(block + AT_BLOCK_CRC, crc32c(block, AT_BLOCK_CRC));
 }
@@ -238,28 +307,31 @@ header_make(const struct store *store, unsigned copy, uint8_t *block)
 /* Opens a copy: 1 and its id; 0 when there is no file; -EBADMSG when its first block is not valid,
  * with the descriptor open. */
 static int
-copy_open(struct store *store, unsigned copy, uint8_t id[ID_BYTES])
+copy_open(struct store *store, struct copy *copy, uint8_t id[ID_BYTES])
 {
-        char file[PATH_MAX];
-        if (path_join(file, sizeof(file), store->path, copy_names[copy]))
+        struct io *io = store->io;
+        char file[PATH_MAX + 8];
+        if (path_join(file, sizeof(file), copy->path, copy->name))
                 return -ENAMETOOLONG;
-        int fd = open(file, O_RDWR | DURABLE_FLAGS);
+        int fd = io->ops->open(io, file, IO_READ | IO_DURABLE);
         if (fd < 0)
-                return errno == ENOENT ? 0 : -errno;
-        store->fds[copy] = fd;
-        struct stat st;
-        if (fstat(fd, &st))
-                return -errno;
-        uint64_t blocks = (uint64_t)st.st_size / BLOCK_BYTES;
+                return fd == -ENOENT ? 0 : fd;
+        copy->fd = fd;
+        struct io_stat st;
+        int error = io->ops->fstat(io, fd, &st);
+        if (error)
+                return error;
+        uint64_t blocks = st.bytes / BLOCK_BYTES;
         if (blocks > STORE_SLOTS_MAX / BLOCK_SLOTS + 1)
                 return -EBADMSG;
-        store->blocks[copy] = blocks > 0 ? (uint32_t)blocks - 1 : 0;
-        uint8_t *block = store->pieces[copy];
-        int64_t got = file_read_full(fd, block, BLOCK_BYTES, 0);
+        copy->blocks = blocks > 0 ? (uint32_t)blocks - 1 : 0;
+        uint8_t *block = copy->piece;
+        int64_t got = file_read_full(io, fd, block, BLOCK_BYTES, 0);
         if (got < 0 && got != -EIO)
                 return (int)got;
         if (got != BLOCK_BYTES || memcmp(block, store_magic, AT_VERSION) ||
-            get_le32(block + AT_VERSION) != STORE_VERSION || get_le32(block + AT_COPY) != copy ||
+            get_le32(block + AT_VERSION) != STORE_VERSION ||
+            get_le32(block + AT_COPY) != copy->number ||
             get_le32(block + AT_BLOCK_CRC) != crc32c(block, AT_BLOCK_CRC))
                 return -EBADMSG;
         memcpy(id, block + AT_ID, ID_BYTES);
@@ -268,70 +340,129 @@ copy_open(struct store *store, unsigned copy, uint8_t id[ID_BYTES])
 
 /* Writes a copy's first block: a file that is not there is made. */
 static int
-copy_restore(struct store *store, unsigned copy)
+copy_restore(struct store *store, struct copy *copy)
 {
-        uint8_t *block = store->pieces[copy], id[ID_BYTES];
-        header_make(store, copy, block);
-        if (store->fds[copy] >= 0)
-                return file_write_full(store->fds[copy], block, BLOCK_BYTES, 0);
-        int error = file_make(store->path, copy_names[copy], block, BLOCK_BYTES);
+        uint8_t id[ID_BYTES];
+        header_make(store, copy, copy->piece);
+        if (copy->fd >= 0)
+                return file_write_full(store->io, copy->fd, copy->piece, BLOCK_BYTES, 0);
+        int error = file_make(store->io, copy->path, copy->name, copy->piece, BLOCK_BYTES);
         if (error)
                 return error;
         int opened = copy_open(store, copy, id);
         return opened == 1 ? 0 : opened < 0 ? opened : -EIO;
 }
 
-/* Both files open, of one store; one that is lost, or whose first block is, is made anew from the
- * other. */
+/* The id that most copies carry; NULL: none has one. */
+static const uint8_t *
+id_choose(const struct store *store, const int *found, uint8_t ids[COPIES_MAX][ID_BYTES])
+{
+        const uint8_t *best = NULL;
+        unsigned best_n = 0;
+        for (unsigned i = 0; i < store->n; i++) {
+                unsigned same = 0;
+                for (unsigned j = 0; found[i] == 1 && j < store->n; j++)
+                        same += found[j] == 1 && memcmp(ids[i], ids[j], ID_BYTES) == 0;
+                if (same > best_n) {
+                        best = ids[i];
+                        best_n = same;
+                }
+        }
+        return best;
+}
+
+/* Opens those that are there. One that is of another store is none of ours: on one volume an error.
+ */
+static int
+copies_find(struct store *store, int *found, uint8_t ids[COPIES_MAX][ID_BYTES], char *why)
+{
+        bool any = false;
+        for (unsigned i = 0; i < store->n; i++) {
+                struct copy *copy = &store->copies[i];
+                found[i] = -ENOENT;
+                if (!copy->in)
+                        continue;
+                found[i] = copy_open(store, copy, ids[i]);
+                any = any || found[i] != 0;
+                if (found[i] >= 0 || found[i] == -EBADMSG)
+                        continue;
+                snprintf(
+                    why, STORE_WHY_BYTES, "%s/%s: %s", copy->path, copy->name, strerror(-found[i]));
+                if (copies_in(store) <= store->need_read || store->need_read == 1)
+                        return found[i];
+                copy->in = false;
+        }
+        const uint8_t *id = id_choose(store, found, ids);
+        if (id == NULL && any) {
+                snprintf(why, STORE_WHY_BYTES,
+                    "%s: no copy is a whole store; restore one from a copy", store->copies[0].path);
+                return -EBADMSG;
+        }
+        if (id == NULL) {
+                store->io->ops->random(store->io, store->id, ID_BYTES);
+                return 0;
+        }
+        memcpy(store->id, id, ID_BYTES);
+        for (unsigned i = 0; i < store->n; i++) {
+                struct copy *copy = &store->copies[i];
+                if (found[i] != 1 || memcmp(ids[i], store->id, ID_BYTES) == 0)
+                        continue;
+                snprintf(why, STORE_WHY_BYTES, "%s/%s belongs to another store than the others",
+                    copy->path, copy->name);
+                if (copies_in(store) <= store->need_read || store->need_read == 1)
+                        return -EBADMSG;
+                copy->in = false;
+        }
+        return 0;
+}
+
+/* All files open, of one store; one that is lost, or whose first block is, is made anew from the
+ * others. */
 static int
 copies_open(struct store *store, char *why)
 {
-        uint8_t ids[COPIES][ID_BYTES];
-        int found[COPIES];
-        for (unsigned copy = 0; copy < COPIES; copy++) {
-                found[copy] = copy_open(store, copy, ids[copy]);
-                if (found[copy] < 0 && found[copy] != -EBADMSG) {
-                        snprintf(why, STORE_WHY_BYTES, "%s/%s: %s", store->path, copy_names[copy],
-                            strerror(-found[copy]));
-                        return found[copy];
-                }
+        uint8_t ids[COPIES_MAX][ID_BYTES];
+        int found[COPIES_MAX];
+        int error = copies_find(store, found, ids, why);
+        unsigned read = 0;
+        bool any = false;
+        for (unsigned i = 0; i < store->n; i++) {
+                read += store->copies[i].in && found[i] == 1;
+                any = any || found[i] == 1;
         }
-        if (found[0] == 1 && found[1] == 1 && memcmp(ids[0], ids[1], ID_BYTES)) {
-                snprintf(why, STORE_WHY_BYTES, "%s: store.a and store.b belong to different stores",
-                    store->path);
-                return -EBADMSG;
-        }
-        if (found[0] != 1 && found[1] != 1 && (found[0] != 0 || found[1] != 0)) {
+        if (!error && any && read < store->need_read) {
                 snprintf(why, STORE_WHY_BYTES,
-                    "%s: neither store.a nor store.b is a whole store; restore one from a copy",
-                    store->path);
-                return -EBADMSG;
+                    "the store is on %u volumes that can be read, %u are needed", read,
+                    store->need_read);
+                error = -EBADMSG;
         }
-        if (found[0] == 1 || found[1] == 1)
-                memcpy(store->id, found[0] == 1 ? ids[0] : ids[1], ID_BYTES);
-        else
-                randombytes_buf(store->id, ID_BYTES);
-        for (unsigned copy = 0; copy < COPIES; copy++) {
-                int error = found[copy] == 1 ? 0 : copy_restore(store, copy);
-                if (error) {
-                        snprintf(why, STORE_WHY_BYTES, "%s/%s cannot be made: %s", store->path,
-                            copy_names[copy], strerror(-error));
-                        return error;
-                }
+        for (unsigned i = 0; i < store->n && !error; i++) {
+                struct copy *copy = &store->copies[i];
+                error = !copy->in || found[i] == 1 ? 0 : copy_restore(store, copy);
+                if (error)
+                        error = copy_drop(store, copy, error);
+                if (error)
+                        snprintf(why, STORE_WHY_BYTES, "%s/%s cannot be made: %s", copy->path,
+                            copy->name, strerror(-error));
         }
-        return 0;
+        return error;
 }
 
 /* Shows the caller the values of a piece that was read. */
 static int
 piece_show(struct store *store, uint32_t first, uint32_t n, store_load_fn *load, void *user)
 {
+        const uint8_t *piece = NULL;
+        for (unsigned i = 0; i < store->n && piece == NULL; i++)
+                if (store->copies[i].in)
+                        piece = store->copies[i].piece;
         for (uint32_t i = 0; i < n * BLOCK_SLOTS; i++) {
-                const uint8_t *slot = store->pieces[0] + (size_t)i * STORE_SLOT_BYTES;
+                const uint8_t *slot = piece + (size_t)i * STORE_SLOT_BYTES;
                 uint8_t state = slot[AT_SLOT_STATE];
                 if (state == 0)
                         continue;
-                store->end = first * BLOCK_SLOTS + i + 1;
+                if (store->end < first * BLOCK_SLOTS + i + 1)
+                        store->end = first * BLOCK_SLOTS + i + 1;
                 if (state != SLOT_VALUE || load == NULL)
                         continue;
                 int error = load(user, first * BLOCK_SLOTS + i, slot + AT_SLOT_VALUE,
@@ -345,24 +476,26 @@ piece_show(struct store *store, uint32_t first, uint32_t n, store_load_fn *load,
 static int
 store_load(struct store *store, store_load_fn *load, void *user, char *why)
 {
-        uint32_t blocks = store->blocks[0] > store->blocks[1] ? store->blocks[0] : store->blocks[1];
+        uint32_t blocks = 0;
+        for (unsigned i = 0; i < store->n; i++)
+                if (store->copies[i].in && store->copies[i].blocks > blocks)
+                        blocks = store->copies[i].blocks;
         for (uint32_t first = 0; first < blocks; first += PIECE_BLOCKS) {
                 uint32_t n = blocks - first < PIECE_BLOCKS ? blocks - first : PIECE_BLOCKS;
                 uint32_t bad_slot = UINT32_MAX;
                 int error = piece_read(store, first, n, &bad_slot);
                 if (error && bad_slot != UINT32_MAX)
                         snprintf(why, STORE_WHY_BYTES,
-                            "%s: slot %u is damaged in store.a and in store.b; restore one from a "
-                            "copy",
-                            store->path, bad_slot);
+                            "%s: slot %u is damaged in every copy; restore one from a copy",
+                            store->copies[0].path, bad_slot);
                 else if (error)
                         snprintf(why, STORE_WHY_BYTES, "%s: the store cannot be loaded: %s",
-                            store->path, strerror(-error));
+                            store->copies[0].path, strerror(-error));
                 if (!error) {
                         error = piece_show(store, first, n, load, user);
                         if (error)
                                 snprintf(why, STORE_WHY_BYTES, "%s: a value was refused: %s",
-                                    store->path, strerror(-error));
+                                    store->copies[0].path, strerror(-error));
                 }
                 pieces_wipe(store, n);
                 if (error)
@@ -371,29 +504,36 @@ store_load(struct store *store, store_load_fn *load, void *user, char *why)
         return 0;
 }
 
-int
-store_open(struct store **out, const char *path, store_load_fn *load, void *user, char *why)
+static int
+copy_prepare(struct store *store, struct copy *copy, const char *path)
 {
-        *out = NULL;
-        why[0] = '\0';
+        if (path == NULL)
+                return 0;
         if (strlen(path) >= PATH_MAX - sizeof("/store.a.tmp"))
                 return -ENAMETOOLONG;
-        if (sodium_init() < 0)
-                return -ENOSYS;
-        int error = folder_make(path);
-        if (error) {
-                snprintf(why, STORE_WHY_BYTES, "%s: %s", path, strerror(-error));
-                return error;
-        }
-        struct store *store = calloc(1, sizeof(*store));
-        if (store == NULL)
-                return -ENOMEM;
-        strcpy(store->path, path); /* its length was checked */
-        for (unsigned copy = 0; copy < COPIES; copy++) {
-                store->fds[copy] = -1;
-                store->pieces[copy] = blocks_alloc(PIECE_BYTES);
-                if (store->pieces[copy] == NULL)
+        strcpy(copy->path, path); /* its length was checked */
+        copy->in = true;
+        return folder_make(store->io, path);
+}
+
+/* Opens copies whose number, names and needs are set. */
+static int
+store_begin(struct store **out, struct store *store, const char *const *paths, store_load_fn *load,
+    void *user, char *why)
+{
+        int error = sodium_init() < 0 ? -ENOSYS : 0;
+        for (unsigned i = 0; i < store->n; i++) {
+                store->copies[i].fd = -1;
+                store->copies[i].piece = blocks_alloc(PIECE_BYTES);
+                if (store->copies[i].piece == NULL)
                         error = -ENOMEM;
+        }
+        for (unsigned i = 0; i < store->n && !error; i++) {
+                error = copy_prepare(store, &store->copies[i], paths[i]);
+                if (error)
+                        error = copy_drop(store, &store->copies[i], error);
+                if (error)
+                        snprintf(why, STORE_WHY_BYTES, "%s: %s", paths[i], strerror(-error));
         }
         if (!error)
                 error = copies_open(store, why);
@@ -403,8 +543,107 @@ store_open(struct store **out, const char *path, store_load_fn *load, void *user
                 store_close(store);
                 return error;
         }
+        why[0] = '\0';
         *out = store;
         return 0;
+}
+
+int
+store_open(struct store **out, const char *path, store_load_fn *load, void *user, char *why)
+{
+        const char *paths[2] = {path, path};
+        *out = NULL;
+        why[0] = '\0';
+        struct store *store = calloc(1, sizeof(*store));
+        if (store == NULL)
+                return -ENOMEM;
+        store->io = io_posix();
+        store->n = 2;
+        store->need_read = 1;
+        store->need_write = 2;
+        store->copies[0].name = "store.a";
+        store->copies[1].name = "store.b";
+        store->copies[1].number = 1;
+        return store_begin(out, store, paths, load, user, why);
+}
+
+int
+store_open_volumes(struct store **out, const struct store_volumes *volumes, store_load_fn *load,
+    void *user, char *why)
+{
+        *out = NULL;
+        why[0] = '\0';
+        assert(volumes->data > volumes->parity);
+        assert(volumes->data + volumes->parity <= COPIES_MAX);
+        bool alone = volumes->data + volumes->parity == 1;
+        const char *paths[2] = {volumes->paths[0], volumes->paths[0]};
+        struct store *store = calloc(1, sizeof(*store));
+        if (store == NULL)
+                return -ENOMEM;
+        store->io = io_or_posix(volumes->io);
+        store->n = alone ? 2 : volumes->data + volumes->parity;
+        store->need_read = volumes->data;
+        store->need_write = alone ? 2 : volumes->parity + 1;
+        for (unsigned i = 0; i < store->n; i++)
+                store->copies[i].name = "store.a";
+        if (alone) {
+                store->copies[1].name = "store.b";
+                store->copies[1].number = 1;
+        }
+        return store_begin(out, store, alone ? paths : volumes->paths, load, user, why);
+}
+
+/* ---- volumes come and go ---- */
+
+int
+store_leave(struct store *store, unsigned i)
+{
+        assert(i < store->n);
+        struct copy *copy = &store->copies[i];
+        return copy->in ? copy_drop(store, copy, -EIO) : 0;
+}
+
+int
+store_join(struct store *store, unsigned i, const char *path, char *why)
+{
+        assert(i < store->n);
+        struct copy *copy = &store->copies[i];
+        uint8_t id[ID_BYTES];
+        why[0] = '\0';
+        if (copy->fd >= 0)
+                store->io->ops->close(store->io, copy->fd);
+        copy->fd = -1;
+        copy->blocks = 0;
+        copy->in = false;
+        int error = copy_prepare(store, copy, path);
+        copy->in = false;
+        int found = error ? error : copy_open(store, copy, id);
+        if (found == 1 && memcmp(id, store->id, ID_BYTES))
+                found = -EBADMSG;
+        error = found == 1 ? 0 : found < 0 && found != -EBADMSG ? found : 0;
+        if (!error && found != 1)
+                error = copy_restore(store, copy);
+        if (!error) {
+                copy->in = true;
+                error = store_load(store, NULL, NULL, why);
+        }
+        if (!error && !copy->in)
+                error = -EIO;
+        if (error) {
+                copy->in = false;
+                if (why[0] == '\0')
+                        snprintf(why, STORE_WHY_BYTES, "%s: %s", path, strerror(-error));
+        }
+        return error;
+}
+
+uint32_t
+store_copies(const struct store *store)
+{
+        uint32_t set = 0;
+        for (unsigned i = 0; i < store->n; i++)
+                set |= (uint32_t)store->copies[i].in << i;
+        return set;
 }
 
 /* ---- put ---- */
@@ -417,8 +656,9 @@ item_compare(const void *a, const void *b)
         return (x->slot > y->slot) - (x->slot < y->slot);
 }
 
-/* Writes items of neighbouring blocks: read both copies, change, write a, then b. When a's write is
- * torn b has the old value; when b's is, a has the new one. */
+/* Writes items of neighbouring blocks: read all copies, change, write one after the other. When the
+ * first one's write is torn the others have the old value; when a later one's is, the first has the
+ * new one. */
 static int
 run_write(struct store *store, const struct store_item *const *items, uint32_t n)
 {
@@ -426,25 +666,25 @@ run_write(struct store *store, const struct store_item *const *items, uint32_t n
         uint32_t blocks = items[n - 1]->slot / BLOCK_SLOTS - first + 1;
         uint32_t bad_slot;
         uint32_t whole = (first + blocks + PIECE_BLOCKS - 1) / PIECE_BLOCKS * PIECE_BLOCKS;
-        int error = copy_grow(store, 0, whole);
-        if (!error)
-                error = copy_grow(store, 1, whole);
+        int error = copies_grow(store, whole);
         if (!error)
                 error = piece_read(store, first, blocks, &bad_slot);
-        if (!error) {
-                for (uint32_t i = 0; i < n; i++) {
-                        uint32_t slot = items[i]->slot;
-                        size_t at = (size_t)(slot - first * BLOCK_SLOTS) * STORE_SLOT_BYTES;
-                        slot_fill(
-                            store->pieces[0] + at, slot, items[i]->value, items[i]->value_bytes);
-                        memcpy(store->pieces[1] + at, store->pieces[0] + at, STORE_SLOT_BYTES);
-                        if (slot >= store->end)
-                                store->end = slot + 1;
-                }
-                error = piece_write_copy(store, 0, first, 0, blocks);
+        for (uint32_t i = 0; i < n && !error; i++) {
+                uint32_t slot = items[i]->slot;
+                size_t at = (size_t)(slot - first * BLOCK_SLOTS) * STORE_SLOT_BYTES;
+                for (unsigned c = 0; c < store->n; c++)
+                        if (store->copies[c].in)
+                                slot_fill(store->copies[c].piece + at, slot, items[i]->value,
+                                    items[i]->value_bytes);
+                if (slot >= store->end)
+                        store->end = slot + 1;
         }
-        if (!error)
-                error = piece_write_copy(store, 1, first, 0, blocks);
+        for (unsigned c = 0; c < store->n && !error; c++) {
+                struct copy *copy = &store->copies[c];
+                error = copy->in ? piece_write_copy(store, copy, first, 0, blocks) : 0;
+                if (error)
+                        error = copy_drop(store, copy, error);
+        }
         pieces_wipe(store, blocks);
         return error;
 }
@@ -523,12 +763,13 @@ store_close(struct store *store)
 {
         if (store == NULL)
                 return;
-        for (unsigned copy = 0; copy < COPIES; copy++) {
-                if (store->fds[copy] >= 0)
-                        close(store->fds[copy]);
-                if (store->pieces[copy] != NULL)
-                        sodium_memzero(store->pieces[copy], PIECE_BYTES);
-                free(store->pieces[copy]);
+        for (unsigned i = 0; i < store->n; i++) {
+                struct copy *copy = &store->copies[i];
+                if (copy->fd >= 0)
+                        store->io->ops->close(store->io, copy->fd);
+                if (copy->piece != NULL)
+                        sodium_memzero(copy->piece, PIECE_BYTES);
+                free(copy->piece);
         }
         free(store);
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The in-place store: what records need to be read (device contexts, wrapped patient keys). Two copies of
- * fixed slots, `store.a` and `store.b` in the volume's folder; a put writes a, then b, each
- * O_DIRECT|O_DSYNC, so that a torn write damages one copy only and the old value is overwritten, not left
- * behind. Each slot carries its index, a sequence number and a CRC; load takes the valid copy with the
- * higher sequence and repairs the other. One thread at a time.
+/* The in-place store: what records need to be read (device contexts, wrapped patient keys). Copies of
+ * fixed slots: `store.a` and `store.b` in the folder of a vault's only volume, or `store.a` on each of
+ * its k+m volumes. A put writes them one after the other, each O_DIRECT|O_DSYNC, so that a torn write
+ * damages one copy only and the old value is overwritten, not left behind. Each slot carries its index, a
+ * sequence number and a CRC; load takes the valid copy with the highest sequence and repairs the others.
+ * One thread at a time.
  *
- * `store.a` and `store.b`, little-endian: a first block of 4,096 bytes, then slot i at 4,096 + 512 i. The
+ * On k+m volumes a put has succeeded when m+1 copies have it, and load wants k of them: any k have one of
+ * those. A copy that fails is left out from then on (and holds old values until store_join()).
+ *
+ * A copy, little-endian: a first block of 4,096 bytes, then slot i at 4,096 + 512 i. The
  * files grow by 1 MiB of zeros; a slot of zeros was never used.
  *
  *   first block                                     slot
@@ -38,7 +42,24 @@ typedef int store_load_fn(void *user, uint32_t slot, const uint8_t *value, uint3
 /* Opens (makes) the store in folder path and loads it. -EBADMSG with why (STORE_WHY_BYTES) when a slot is damaged in both
  * copies or a file is not a store. */
 int store_open(struct store **store, const char *path, store_load_fn *load, void *user, char *why);
-/* Durable in both copies on return. Grows the files as needed. -ENOSPC leaves the old value valid. After any
+/* The same with a copy on each of n = data + parity volumes. A path that is NULL is left out: a volume that
+ * is no member. io NULL: the real one. */
+struct io;
+struct store_volumes {
+        const char *const *paths;
+        unsigned data, parity;
+        struct io *io;
+};
+int store_open_volumes(struct store **store, const struct store_volumes *volumes, store_load_fn *load,
+    void *user, char *why);
+/* Leaves volume i out from now on. 0, or -EIO when too few would be left (it stays). */
+int store_leave(struct store *store, unsigned i);
+/* Takes volume i, in folder path, in (again): it gets every value. */
+int store_join(struct store *store, unsigned i, const char *path, char *why);
+/* Volumes that hold every value: bit i for volume i. */
+uint32_t store_copies(const struct store *store);
+
+/* Durable in all copies (on volumes: in m+1 at least) on return. Grows the files as needed. -ENOSPC leaves the old value valid. After any
  * other error the value is the old or the new one until a put succeeds. */
 int store_put(struct store *store, uint32_t slot, const void *value, uint32_t value_bytes);
 /* Many at once for bulk enrolment: the same guarantee with few flushes. A slot twice is -EINVAL. */
@@ -48,7 +69,7 @@ struct store_item {
         const void *value;
 };
 int store_put_many(struct store *store, const struct store_item *items, uint32_t n);
-/* Overwrites both copies with an empty slot; a slot never used stays so. */
+/* Overwrites all copies with an empty slot; a slot never used stays so. */
 int store_erase(struct store *store, uint32_t slot);
 /* The lowest slot never used. */
 uint32_t store_end(const struct store *store);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int
 group_index_open(struct group_index *index)
@@ -56,10 +55,10 @@ group_index_add(struct group_index *index, const struct group_place *place, uint
         atomic_store_explicit(&index->count, count + 1, memory_order_release);
 }
 
-static const struct group_place *
-place_at(const struct group_index *index, uint64_t group)
+const struct group_place *
+group_index_at(const struct group_index *index, uint64_t number)
 {
-        return &index->chunks[group / INDEX_CHUNK_GROUPS][group % INDEX_CHUNK_GROUPS];
+        return &index->chunks[number / INDEX_CHUNK_GROUPS][number % INDEX_CHUNK_GROUPS];
 }
 
 /* The number of the group that holds leaf, among count groups: the last that begins at or before
@@ -70,7 +69,7 @@ group_find(const struct group_index *index, uint64_t count, uint64_t leaf)
         uint64_t low = 0, high = count;
         while (high - low > 1) {
                 uint64_t middle = low + (high - low) / 2;
-                if (place_at(index, middle)->first_leaf <= leaf)
+                if (group_index_at(index, middle)->first_leaf <= leaf)
                         low = middle;
                 else
                         high = middle;
@@ -78,37 +77,31 @@ group_find(const struct group_index *index, uint64_t count, uint64_t leaf)
         return low;
 }
 
-/* Reads the group's fragment into buffer (GROUP_BYTES_MAX) and checks all of it. */
+/* Reads the group that holds leaf; *i is the leaf's record in it. */
 static int
-group_fetch(struct vault *vault, uint64_t number, uint8_t *buffer, struct group_header *header)
+group_fetch(struct vault *vault, uint64_t leaf, struct gather *gather, uint32_t *i)
 {
-        const struct group_place *place = place_at(&vault->index, number);
-        struct digester digester;
-        const char *what;
-        int fd = segment_open(&vault->segments, place->segment, O_RDONLY | O_DIRECT | O_CLOEXEC);
-        if (fd < 0)
-                return fd;
-        int error = digester_open(&digester);
-        if (error) {
-                close(fd);
+        uint64_t count = atomic_load_explicit(&vault->index.count, memory_order_acquire);
+        /* At least the leaves of count groups; perhaps a moment newer, which the check below
+         * catches. */
+        if (count == 0 || leaf >= atomic_load_explicit(&vault->index.leaves, memory_order_relaxed))
+                return -ENOENT;
+        uint64_t number = group_find(&vault->index, count, leaf);
+        const struct group_place *place = group_index_at(&vault->index, number);
+        int error = gather_open(gather, vault);
+        if (error)
                 return error;
-        }
-        int64_t got = file_read_full(fd, buffer, BLOCK_BYTES, place->offset_bytes);
-        error = got < 0 ? (int)got : got != BLOCK_BYTES ? -EBADMSG : 0;
-        if (!error &&
-            (group_header_read(header, buffer, &vault->id, &digester, &what) != HEADER_OURS ||
-                header->number != number || header->tree_size != place->first_leaf))
+        error = gather_read(gather, vault_readable(vault), place->segment, place->offset_bytes,
+            number, NULL, false);
+        const struct group_header *header = &gather->header;
+        if (!error && header->tree_size != place->first_leaf)
                 error = -EBADMSG;
-        if (!error) {
-                uint32_t bytes = group_disk_bytes(header->payload_bytes);
-                got = file_read_full(fd, buffer + BLOCK_BYTES, bytes - BLOCK_BYTES,
-                    (uint64_t)place->offset_bytes + BLOCK_BYTES);
-                error = got < 0 ? (int)got : got != bytes - BLOCK_BYTES ? -EBADMSG : 0;
-        }
-        if (!error)
-                error = group_payload_check(buffer, header, &digester, &what);
-        digester_close(&digester);
-        close(fd);
+        if (!error && leaf - header->tree_size >= header->records)
+                error = number + 1 == count ? -ENOENT : -EBADMSG;
+        if (error)
+                gather_close(gather);
+        else
+                *i = (uint32_t)(leaf - header->tree_size);
         return error;
 }
 
@@ -116,50 +109,34 @@ int
 vault_read_leaf(struct vault *vault, uint64_t leaf, uint8_t *sealed, uint32_t *sealed_bytes,
     uint8_t digest[HASH_BYTES])
 {
-        uint64_t count = atomic_load_explicit(&vault->index.count, memory_order_acquire);
-        /* At least the leaves of count groups; perhaps a moment newer, which the check below
-         * catches. */
-        if (count == 0 || leaf >= atomic_load_explicit(&vault->index.leaves, memory_order_relaxed))
-                return -ENOENT;
-        uint8_t *buffer = aligned_alloc(BLOCK_BYTES, GROUP_BYTES_MAX);
-        if (buffer == NULL)
-                return -ENOMEM;
-        uint64_t number = group_find(&vault->index, count, leaf);
-        struct group_header header;
-        int error = group_fetch(vault, number, buffer, &header);
-        if (!error && leaf - header.tree_size >= header.records)
-                error = number + 1 == count ? -ENOENT : -EBADMSG;
-        if (!error) {
-                struct vault_record record;
-                group_record(buffer, &header, (uint32_t)(leaf - header.tree_size), &record);
-                memcpy(sealed, record.sealed, record.sealed_bytes);
-                *sealed_bytes = record.sealed_bytes;
-                memcpy(digest, record.digest, HASH_BYTES);
-        }
-        free(buffer);
-        return error;
+        struct gather gather;
+        struct vault_record record;
+        uint32_t i;
+        int error = group_fetch(vault, leaf, &gather, &i);
+        if (error)
+                return error;
+        group_record(gather.payload, &gather.header, i, &record);
+        memcpy(sealed, record.sealed, record.sealed_bytes);
+        *sealed_bytes = record.sealed_bytes;
+        memcpy(digest, record.digest, HASH_BYTES);
+        gather_close(&gather);
+        return 0;
 }
 
 int
 vault_read_group(struct vault *vault, uint64_t leaf, vault_record_fn *record, void *user)
 {
-        uint64_t count = atomic_load_explicit(&vault->index.count, memory_order_acquire);
-        if (count == 0 || leaf >= atomic_load_explicit(&vault->index.leaves, memory_order_relaxed))
-                return -ENOENT;
-        uint8_t *buffer = aligned_alloc(BLOCK_BYTES, GROUP_BYTES_MAX);
-        if (buffer == NULL)
-                return -ENOMEM;
-        uint64_t number = group_find(&vault->index, count, leaf);
-        struct group_header header;
-        int error = group_fetch(vault, number, buffer, &header);
-        if (!error && leaf - header.tree_size >= header.records)
-                error = number + 1 == count ? -ENOENT : -EBADMSG;
-        for (uint64_t i = leaf - header.tree_size; !error && i < header.records; i++) {
+        struct gather gather;
+        uint32_t i;
+        int error = group_fetch(vault, leaf, &gather, &i);
+        if (error)
+                return error;
+        for (; !error && i < gather.header.records; i++) {
                 struct vault_record one;
-                group_record(buffer, &header, (uint32_t)i, &one);
+                group_record(gather.payload, &gather.header, i, &one);
                 int answer = record(user, &one);
                 error = answer < 0 ? answer : 0;
         }
-        free(buffer);
+        gather_close(&gather);
         return error;
 }

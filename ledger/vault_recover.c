@@ -1,40 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Recovery: walks the group stream from its start, believes nothing, changes nothing.
  *
- * One group is in flight at a time, and the next is submitted only when it is durable. So the
- * stream that a crash leaves is: whole groups in an unbroken chain, then at one place at most a
- * torn write, then zeros. The place is the one behind the last group or, when the write did not fit
- * there, the start of the next segment. Everything else is damage, and the walk stops:
- *
- *   - a header with a good CRC anywhere but at that place: something was written after it, so what
- * is not readable before it had been durable;
- *   - a header with a good CRC at that place whose chain, tree size, root, version or volume does
- * not fit: a torn write does not make one;
- *   - bytes that are not zero where no single write could have left them;
- *   - fewer leaves than were signed or acknowledged. */
+ * What is read: of each segment all bytes of k volumes, by large direct reads of all k at once, the
+ * next ones while these are looked at. That is as much as the records take, whatever m is. The
+ * other m volumes need no look as long as those k agree: k fragments of one group leave none for
+ * another, and what the others lack of a group that was acknowledged is not the recovery's but the
+ * scrub's to find. Where the k do not agree, all volumes are asked for that group; so they are for
+ * the last group and all that lies behind it (vault_tail.c), where a crash leaves its traces. */
 #include "ledger/vault_internal.h"
+
+#include "ledger/head.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define PIECE_BYTES (4u << 20) /* a read */
-/* Before each piece: what the last piece held of a group that goes on in this one. */
-#define CARRY_BYTES GROUP_BYTES_MAX
+#define PIECE_BYTES  (2u << 20) /* a read */
+#define READ_WAIT_US 1000000u
 
-struct place {
-        uint32_t segment;
+struct window {
         uint64_t offset_bytes;
-};
-
-struct piece {
-        struct place at;
         uint32_t bytes; /* 0: there is none */
-        int fd;
-        uint8_t *buffer; /* CARRY_BYTES + PIECE_BYTES */
+        unsigned waits; /* reads not answered */
+        bool bad[VAULT_VOLUMES_MAX];
+        uint8_t *buffers[VAULT_VOLUMES_MAX]; /* fragment_max to carry + PIECE_BYTES */
 };
 
 struct walk {
@@ -43,186 +35,148 @@ struct walk {
         vault_record_fn *record;
         void *user;
         char *why;
+        void (*progress)(void *user, uint64_t done, uint64_t all);
+        uint64_t before_bytes, all_bytes, told_bytes;
         uint8_t *entries, *hashes; /* of one group */
+        struct gather gather;
+        struct head heads[VAULT_VOLUMES_MAX];
+        unsigned heads_n;
 
-        /* Reading. */
         uint32_t segments;
-        uint64_t *segment_bytes;
-        struct place cursor; /* the next piece to ask for */
-        struct piece pieces[2];
+        unsigned primaries[VAULT_VOLUMES_MAX]; /* k of them */
+        int fds[VAULT_VOLUMES_MAX];
+        unsigned faults[VAULT_VOLUMES_MAX];
+        struct window windows[2];
+        uint64_t first_bytes; /* of the first group of the segment */
         uint64_t read_bytes;
 
-        /* Where the chain has ended, so far: no group at that place. */
-        bool ended;
-        struct place end;
-        const char *end_what;
-        /* What was found behind. */
-        bool torn;
-        struct place torn_at;
-        uint64_t torn_end_bytes, torn_limit_bytes;
+        struct tail tail;
 };
 
-/* ---- reading ahead: one piece is looked at while the next is read ---- */
-
-static int
-pieces_open(struct walk *walk)
+void
+volume_damage(struct volume *volume, const char *format, ...)
 {
-        walk->segment_bytes = calloc(walk->segments + 1, sizeof(*walk->segment_bytes));
-        walk->entries = malloc(GROUP_RECORDS_MAX * LEAF_ENTRY_BYTES);
-        walk->hashes = malloc(GROUP_RECORDS_MAX * HASH_BYTES);
-        if (walk->segment_bytes == NULL || walk->entries == NULL || walk->hashes == NULL)
-                return -ENOMEM;
-        for (unsigned i = 0; i < 2; i++) {
-                walk->pieces[i].fd = -1;
-                walk->pieces[i].buffer = aligned_alloc(BLOCK_BYTES, CARRY_BYTES + PIECE_BYTES);
-                if (walk->pieces[i].buffer == NULL)
-                        return -ENOMEM;
-        }
-        return 0;
-}
-
-static void
-pieces_close(struct walk *walk)
-{
-        struct io_uring_cqe *cqe;
-        for (unsigned i = 0; i < 2; i++) {
-                struct piece *piece = &walk->pieces[i];
-                if (piece->buffer != NULL && piece->bytes > 0 && piece->fd >= 0) {
-                        /* Asked for and not waited for: the kernel still writes into the buffer. */
-                        if (io_uring_wait_cqe(&walk->vault->ring, &cqe) == 0)
-                                io_uring_cqe_seen(&walk->vault->ring, cqe);
-                        close(piece->fd);
-                }
-                free(piece->buffer);
-        }
-        free(walk->hashes);
-        free(walk->entries);
-        free(walk->segment_bytes);
-}
-
-static int
-read_failed(struct walk *walk, const struct place *at, int error)
-{
-        vault_why(walk->why,
-            "%s: segment %08u cannot be read at offset %llu: %s. Nothing was changed",
-            walk->vault->path, at->segment, (unsigned long long)at->offset_bytes, strerror(-error));
-        return error;
-}
-
-/* Asks for the piece at the cursor, and moves it. */
-static int
-piece_request(struct walk *walk, struct piece *piece)
-{
-        piece->bytes = 0;
-        if (walk->cursor.segment == walk->segments)
-                return 0;
-        piece->at = walk->cursor;
-        uint64_t left = walk->segment_bytes[piece->at.segment] - piece->at.offset_bytes;
-        uint32_t bytes = left < PIECE_BYTES ? (uint32_t)left : PIECE_BYTES;
-        int fd = segment_open(
-            &walk->vault->segments, piece->at.segment, O_RDONLY | O_DIRECT | O_CLOEXEC);
-        if (fd < 0)
-                return read_failed(walk, &piece->at, fd);
-        struct io_uring_sqe *sqe = io_uring_get_sqe(&walk->vault->ring);
-        assert(sqe != NULL);
-        io_uring_prep_read(sqe, fd, piece->buffer + CARRY_BYTES, bytes, piece->at.offset_bytes);
-        int submitted;
-        do
-                submitted = io_uring_submit(&walk->vault->ring);
-        while (submitted == -EINTR);
-        if (submitted != 1) {
-                close(fd);
-                return read_failed(walk, &piece->at, submitted < 0 ? submitted : -EIO);
-        }
-        piece->fd = fd;
-        piece->bytes = bytes;
-        walk->cursor.offset_bytes += bytes;
-        if (bytes == left)
-                walk->cursor = (struct place){piece->at.segment + 1, 0};
-        return 0;
-}
-
-/* Waits for the piece that was asked for last. */
-static int
-piece_wait(struct walk *walk, struct piece *piece)
-{
-        struct io_uring_cqe *cqe;
-        int error;
-        do
-                error = io_uring_wait_cqe(&walk->vault->ring, &cqe);
-        while (error == -EINTR);
-        int64_t got = error ? error : cqe->res;
-        if (!error)
-                io_uring_cqe_seen(&walk->vault->ring, cqe);
-        if (got >= 0 && got < (int64_t)piece->bytes)
-                got = file_read_full(
-                    piece->fd, piece->buffer + CARRY_BYTES, piece->bytes, piece->at.offset_bytes);
-        close(piece->fd);
-        piece->fd = -1;
-        if (got == (int64_t)piece->bytes)
-                return 0;
-        return read_failed(walk, &piece->at, got < 0 ? (int)got : -EIO);
-}
-
-/* ---- the verdict ---- */
-
-/* The volume is damaged: the chain ends at walk->end for a reason, and `what` at `at` shows that it
- * went on. */
-static int
-damaged(struct walk *walk, const struct place *at, const char *what)
-{
-        const struct place *end = walk->ended ? &walk->end : at;
-        if (end->segment == at->segment && end->offset_bytes == at->offset_bytes)
-                vault_why(walk->why,
-                    "%s: group %llu in segment %08u at offset %llu: %s. Nothing was changed; "
-                    "restore the "
-                    "volume from a copy",
-                    walk->vault->path, (unsigned long long)walk->vault->next_group, at->segment,
-                    (unsigned long long)at->offset_bytes, what);
-        else
-                vault_why(walk->why,
-                    "%s: group %llu in segment %08u at offset %llu: %s; yet in segment %08u at "
-                    "offset "
-                    "%llu: %s. Nothing was changed; restore the volume from a copy",
-                    walk->vault->path, (unsigned long long)walk->vault->next_group, end->segment,
-                    (unsigned long long)end->offset_bytes, walk->end_what, at->segment,
-                    (unsigned long long)at->offset_bytes, what);
-        return -EBADMSG;
-}
-
-static void
-chain_end(struct walk *walk, const struct place *at, const char *what)
-{
-        if (walk->ended)
+        va_list args;
+        if (volume->damage[0] != '\0')
                 return;
-        walk->ended = true;
-        walk->end = *at;
-        walk->end_what = what;
+        va_start(args, format);
+        vsnprintf(volume->damage, VOLUME_WHY_BYTES, format, args);
+        va_end(args);
 }
 
-/* Bytes between the chain's end and the end of its segment: a group that fits there is written
- * there. */
-static uint64_t
-end_room(const struct walk *walk)
+/* ---- the volumes' segments ---- */
+
+/* The length that most volumes, members first, give a segment; 0: none has it. */
+static uint32_t
+length_choose(struct vault *vault, const uint32_t *blocks)
 {
-        return walk->segment_bytes[walk->end.segment] - walk->end.offset_bytes;
+        uint32_t best = 0;
+        unsigned best_n = 0;
+        for (unsigned i = 0; i < vault->n; i++) {
+                unsigned votes = 0;
+                for (unsigned j = 0; j < vault->n; j++)
+                        if (blocks[j] == blocks[i])
+                                votes += volume_state(&vault->volumes[j]) == VOLUME_MEMBER
+                                             ? VAULT_VOLUMES_MAX
+                                             : 1;
+                if (blocks[i] != 0 && votes > best_n) {
+                        best = blocks[i];
+                        best_n = votes;
+                }
+        }
+        return best;
 }
 
-/* A place where the next group may stand: right behind the last one, or where the next segment
- * begins. */
-static bool
-place_is_next(const struct walk *walk, const struct place *at)
+/* Opens a segment and checks its first block: its length in blocks, or 0 with the damage told. */
+static uint32_t
+segment_measure(struct volume *volume, uint32_t index, uint8_t *block)
 {
-        if (!walk->ended)
-                return true;
-        if (at->segment == walk->end.segment)
-                return at->offset_bytes == walk->end.offset_bytes;
-        return at->segment == walk->end.segment + 1 && at->offset_bytes == BLOCK_BYTES;
+        struct io *io = volume->vault->io;
+        struct io_stat st;
+        const char *what = "it cannot be read";
+        int fd = segment_open(volume, index, IO_READ | IO_DIRECT);
+        if (fd == -ENOENT) {
+                volume_damage(volume, "segment %08u is missing before others", index);
+                return 0;
+        }
+        int error = fd < 0 ? fd : io->ops->fstat(io, fd, &st);
+        if (!error && (st.bytes < SEGMENT_BYTES_MIN || st.bytes > SEGMENT_BYTES_MAX ||
+                          st.bytes % BLOCK_BYTES != 0)) {
+                error = -EBADMSG;
+                what = "its length makes no sense";
+        }
+        if (!error && file_read_full(io, fd, block, BLOCK_BYTES, 0) != BLOCK_BYTES)
+                error = -EIO;
+        else if (!error)
+                error = segment_block_check(block, &volume->id, index, st.bytes, &what);
+        if (fd >= 0)
+                io->ops->close(io, fd);
+        if (!error)
+                return (uint32_t)(st.bytes / BLOCK_BYTES);
+        volume_damage(volume, "segment %08u: %s", index, what);
+        return 0;
+}
+
+static int
+segments_measure(struct walk *walk)
+{
+        struct vault *vault = walk->vault;
+        uint8_t *block = blocks_alloc(BLOCK_BYTES);
+        if (block == NULL)
+                return -ENOMEM;
+        for (unsigned i = 0; i < vault->n; i++) {
+                struct volume *volume = &vault->volumes[i];
+                if (volume_state(volume) == VOLUME_MISSING)
+                        continue;
+                int error = segments_count(volume, &volume->segments);
+                if (error)
+                        volume_damage(volume, "its segments: %s", strerror(-error));
+                if (volume->segments > walk->segments)
+                        walk->segments = volume->segments;
+        }
+        vault->lengths = calloc(walk->segments + 1, sizeof(*vault->lengths));
+        if (vault->lengths == NULL) {
+                free(block);
+                return -ENOMEM;
+        }
+        vault->lengths_n = walk->segments;
+        for (uint32_t s = 0; s < walk->segments; s++) {
+                uint32_t blocks[VAULT_VOLUMES_MAX] = {0};
+                for (unsigned i = 0; i < vault->n; i++)
+                        if (s < vault->volumes[i].segments)
+                                blocks[i] = segment_measure(&vault->volumes[i], s, block);
+                vault->lengths[s] = length_choose(vault, blocks);
+                for (unsigned i = 0; i < vault->n; i++)
+                        if (blocks[i] != 0 && blocks[i] != vault->lengths[s])
+                                volume_damage(&vault->volumes[i],
+                                    "segment %08u: its length is not that of the others", s);
+                walk->all_bytes += segment_bytes(vault, s);
+        }
+        free(block);
+        return 0;
+}
+
+/* What each volume remembers of the signed trees. One that cannot tell tells nothing. */
+static void
+heads_read(struct walk *walk)
+{
+        struct vault *vault = walk->vault;
+        for (unsigned i = 0; i < vault->n; i++) {
+                struct volume *volume = &vault->volumes[i];
+                if (volume_state(volume) == VOLUME_MISSING)
+                        continue;
+                int error =
+                    head_read_io(vault->io, volume_path(volume), &walk->heads[walk->heads_n]);
+                if (error == 0)
+                        walk->heads_n++;
+                else if (error != -ENOENT)
+                        volume_damage(volume, "its file 'head' cannot be read");
+        }
 }
 
 /* ---- groups ---- */
 
-static const char *
+const char *
 chain_objection(const struct vault *vault, const struct group_header *header)
 {
         uint8_t root[HASH_BYTES];
@@ -238,33 +192,77 @@ chain_objection(const struct vault *vault, const struct group_header *header)
         return NULL;
 }
 
+static int
+head_check(struct walk *walk)
+{
+        uint8_t root[HASH_BYTES];
+        for (unsigned i = 0; i < walk->heads_n; i++) {
+                if (walk->heads[i].size != walk->vault->tree.size)
+                        continue;
+                tree_root(&walk->vault->tree, root);
+                if (memcmp(root, walk->heads[i].root, HASH_BYTES) == 0)
+                        continue;
+                vault_why(walk->why,
+                    "the records make another tree of %llu leaves than the one that was signed: "
+                    "the ledger would fork. Nothing was changed; restore the volumes that belong "
+                    "together",
+                    (unsigned long long)walk->heads[i].size);
+                return -EBADMSG;
+        }
+        return 0;
+}
+
+/* Appends to the tree, and holds it against what was signed. */
+static int
+leaves_append(struct walk *walk, uint32_t n)
+{
+        struct tree *tree = &walk->vault->tree;
+        for (uint32_t at = 0; at < n;) {
+                uint32_t step = n - at;
+                for (unsigned i = 0; i < walk->heads_n; i++) {
+                        uint64_t size = walk->heads[i].size;
+                        if (size > tree->size && size - tree->size < step)
+                                step = (uint32_t)(size - tree->size);
+                }
+                tree_append(tree, walk->engine, walk->hashes + (size_t)at * HASH_BYTES, step);
+                at += step;
+                int error = head_check(walk);
+                if (error)
+                        return error;
+        }
+        return 0;
+}
+
 /* A whole group in its place: into the tree and the index, and to the caller. */
 static int
-group_take(struct walk *walk, const struct place *at, const uint8_t *fragment,
+group_take(struct walk *walk, uint32_t segment, uint64_t offset_bytes, const uint8_t *payload,
     const struct group_header *header)
 {
         struct vault *vault = walk->vault;
         struct vault_record record;
         int error = group_index_reserve(&vault->index);
         if (error) {
-                vault_why(walk->why, "%s: too little memory for the index", vault->path);
+                vault_why(walk->why, "too little memory for the index");
                 return error;
         }
         for (uint32_t i = 0; i < header->records; i++) {
-                group_record(fragment, header, i, &record);
+                group_record(payload, header, i, &record);
                 group_leaf_entry(
                     walk->entries + i * LEAF_ENTRY_BYTES, record.sealed, record.digest);
         }
         tree_leaf_hashes(walk->engine, walk->hashes, walk->entries, header->records);
-        tree_append(&vault->tree, walk->engine, walk->hashes, header->records);
-        struct group_place place = {header->tree_size, at->segment, (uint32_t)at->offset_bytes};
+        error = leaves_append(walk, header->records);
+        if (error)
+                return error;
+        struct group_place place = {header->tree_size, segment, (uint32_t)offset_bytes};
         group_index_add(&vault->index, &place, header->records);
+        vault->last_place = place;
         vault->next_group++;
         vault->next_leaf += header->records;
         assert(vault->tree.size == vault->next_leaf);
         memcpy(vault->last_group, header->digest, HASH_BYTES);
         for (uint32_t i = 0; walk->record != NULL && i < header->records; i++) {
-                group_record(fragment, header, i, &record);
+                group_record(payload, header, i, &record);
                 error = walk->record(walk->user, &record);
                 if (error < 0)
                         return error;
@@ -272,191 +270,345 @@ group_take(struct walk *walk, const struct place *at, const uint8_t *fragment,
         return 0;
 }
 
-/* Looks for the next group at a place where it may stand; available bytes of the segment are in
- * memory. 1: taken, *bytes long. 0 and *bytes > available: read on. 0 and *bytes == 0: there is
- * none; *limit is where a torn one ends at the latest. -errno: stop. */
+/* Volumes whose fragments of the next group count: behind the newest membership's first group, its
+ * members alone. */
+static uint32_t
+next_set(const struct vault *vault)
+{
+        uint32_t set = 0;
+        if (vault->cut_tail || vault->next_group < atomic_load(&vault->first_group))
+                return vault_readable(vault);
+        for (unsigned i = 0; i < vault->n; i++)
+                if (volume_state(&vault->volumes[i]) == VOLUME_MEMBER)
+                        set |= 1u << i;
+        return set;
+}
+
+/* The next group, from whichever volumes have it: 1 taken, *bytes long; 0 there is none; -errno. */
 static int
-group_try(struct walk *walk, const struct place *at, const uint8_t *fragment, uint64_t available,
-    uint64_t *bytes, uint64_t *limit)
+group_search(struct walk *walk, uint32_t segment, uint64_t offset_bytes, uint64_t *bytes)
 {
         struct vault *vault = walk->vault;
-        struct group_header header;
-        const char *what = NULL;
+        struct gather *gather = &walk->gather;
         *bytes = 0;
-        *limit = at->offset_bytes + GROUP_BYTES_MAX;
-        enum header_verdict verdict =
-            group_header_read(&header, fragment, &vault->id, &vault->digester, &what);
-        if (verdict == HEADER_FOREIGN)
-                return damaged(walk, at, what);
-        if (verdict == HEADER_NONE) {
-                chain_end(walk, at, what);
+        if (offset_bytes + BLOCK_BYTES > segment_bytes(vault, segment) ||
+            gather_read(gather, next_set(vault), segment, offset_bytes, vault->next_group,
+                chain_objection, false))
                 return 0;
-        }
-        uint64_t group_bytes = group_disk_bytes(header.payload_bytes);
-        what = chain_objection(vault, &header);
-        if (what == NULL && at->offset_bytes + group_bytes > walk->segment_bytes[at->segment])
-                what = "it is longer than its segment";
-        if (what == NULL && walk->torn)
-                what = "a whole group stands here";
-        if (what == NULL && walk->ended && end_room(walk) >= group_bytes)
-                what = "a group stands here that had room there";
-        if (what != NULL)
-                return damaged(walk, at, what);
-        if (available < group_bytes) {
-                *bytes = group_bytes;
-                return 0;
-        }
-        if (group_payload_check(fragment, &header, &vault->digester, &what)) {
-                chain_end(walk, at, what);
-                *limit = at->offset_bytes + group_bytes;
-                return 0;
-        }
-        *bytes = group_bytes;
-        walk->ended = false;
-        int error = group_take(walk, at, fragment, &header);
+        walk->read_bytes += (uint64_t)gather->good_n * gather->disk_bytes;
+        for (unsigned i = 0; i < vault->n; i++)
+                walk->faults[i] +=
+                    gather->verdicts[i] != FRAGMENT_GOOD && gather->verdicts[i] != FRAGMENT_UNREAD;
+        *bytes = gather->disk_bytes;
+        int error = group_take(walk, segment, offset_bytes, gather->payload, &gather->header);
         return error ? error : 1;
 }
 
-/* A block behind the chain's end: zero, or a part of the one torn write. */
-static int
-block_after_end(struct walk *walk, const struct place *at, const uint8_t *block, bool next_place)
+/* ---- reading ahead ---- */
+
+/* The k volumes to read a segment from: those that have it, with the fewest faults; data before
+ * parity. */
+static void
+primaries_choose(struct walk *walk, uint32_t segment)
 {
-        struct group_header header;
-        const char *what;
-        if (bytes_are_zero(block, BLOCK_BYTES))
+        struct vault *vault = walk->vault;
+        bool taken[VAULT_VOLUMES_MAX] = {false};
+        for (unsigned j = 0; j < vault->layout.data; j++) {
+                int best = -1;
+                for (unsigned i = 0; i < vault->n; i++) {
+                        const struct volume *volume = &vault->volumes[i];
+                        if (taken[i] || volume_state(volume) == VOLUME_MISSING ||
+                            segment >= volume->segments)
+                                continue;
+                        if (best < 0 || walk->faults[i] < walk->faults[best])
+                                best = (int)i;
+                }
+                walk->fds[j] = -1;
+                walk->primaries[j] = best < 0 ? 0 : (unsigned)best;
+                if (best < 0)
+                        continue;
+                taken[best] = true;
+                walk->fds[j] = segment_open(&vault->volumes[best], segment, IO_READ | IO_DIRECT);
+        }
+}
+
+static int
+window_request(struct walk *walk, unsigned w, uint32_t segment, uint64_t offset_bytes)
+{
+        struct vault *vault = walk->vault;
+        struct window *window = &walk->windows[w];
+        struct io_request requests[VAULT_VOLUMES_MAX];
+        uint64_t left = segment_bytes(vault, segment) - offset_bytes;
+        unsigned n = 0;
+        window->offset_bytes = offset_bytes;
+        window->bytes = left < PIECE_BYTES ? (uint32_t)left : PIECE_BYTES;
+        window->waits = 0;
+        if (left == 0)
                 return 0;
-        if (!next_place && group_header_read(&header, block, &walk->vault->id,
-                               &walk->vault->digester, &what) != HEADER_NONE)
-                return damaged(walk, at, "a later group stands here");
-        if (!walk->torn) {
-                bool second = at->segment == walk->end.segment + 1;
-                if (at->segment != walk->end.segment &&
-                    (!second || end_room(walk) >= GROUP_BYTES_MAX))
-                        return damaged(walk, at, "data stand here");
-                walk->torn = true;
-                walk->torn_at = second ? (struct place){at->segment, BLOCK_BYTES} : walk->end;
+        for (unsigned j = 0; j < vault->layout.data; j++) {
+                window->bad[j] = walk->fds[j] < 0;
+                if (window->bad[j])
+                        continue;
+                requests[n++] = (struct io_request){
+                    .fd = walk->fds[j],
+                    .buffer = window->buffers[j] + vault->fragment_max,
+                    .bytes = window->bytes,
+                    .offset_bytes = offset_bytes,
+                    .tag = w << 8 | j,
+                    .registered = -1,
+                };
         }
-        if (at->segment != walk->torn_at.segment || at->offset_bytes >= walk->torn_limit_bytes)
-                return damaged(walk, at, "data stand here, behind what one torn write leaves");
-        walk->torn_end_bytes = at->offset_bytes + BLOCK_BYTES;
-        return 0;
+        if (n == 0)
+                return 0;
+        int handed = vault->io->ops->queue_submit(vault->queue, requests, n);
+        if (handed < 0)
+                return handed;
+        window->waits = (unsigned)handed;
+        return handed == (int)n ? 0 : -EIO;
 }
 
-/* Walks a segment's bytes in memory, from *at on. Stops early, before a group that is not all
- * there. */
 static int
-walk_bytes(struct walk *walk, struct place *at, const uint8_t *bytes, uint64_t available)
+window_wait(struct walk *walk, unsigned w)
 {
-        while (available > 0) {
-                assert(available >= BLOCK_BYTES);
-                bool next_place = place_is_next(walk, at);
-                uint64_t group_bytes = 0, limit_bytes = 0;
-                int taken = 0;
-                if (next_place) {
-                        taken = group_try(walk, at, bytes, available, &group_bytes, &limit_bytes);
-                        if (taken < 0)
-                                return taken;
-                        if (taken == 0 && group_bytes > available)
-                                return 0;
-                        if (!walk->torn)
-                                walk->torn_limit_bytes = limit_bytes;
+        struct vault *vault = walk->vault;
+        while (walk->windows[w].waits > 0) {
+                struct io_done done[IO_BATCH_MAX];
+                int n = vault->io->ops->queue_poll(vault->queue, done, IO_BATCH_MAX, READ_WAIT_US);
+                if (n < 0)
+                        return n;
+                for (int i = 0; i < n; i++) {
+                        struct window *of = &walk->windows[done[i].tag >> 8];
+                        assert(of->waits > 0);
+                        of->waits--;
+                        if (done[i].result < 0 || (uint32_t)done[i].result != of->bytes)
+                                of->bad[done[i].tag & 0xff] = true;
+                        else
+                                walk->read_bytes += of->bytes;
                 }
-                uint64_t step = BLOCK_BYTES;
-                if (taken)
-                        step = group_bytes;
-                else {
-                        int error = block_after_end(walk, at, bytes, next_place);
-                        if (error)
-                                return error;
-                }
-                bytes += step;
-                available -= step;
-                at->offset_bytes += step;
         }
         return 0;
 }
 
-/* ---- the whole stream ---- */
-
 static int
-segment_lengths(struct walk *walk, uint64_t *all_bytes)
+windows_open(struct walk *walk)
 {
-        *all_bytes = 0;
-        for (uint32_t i = 0; i < walk->segments; i++) {
-                struct place at = {i, 0};
-                struct stat st;
-                int fd = segment_open(&walk->vault->segments, i, O_RDONLY | O_CLOEXEC);
-                int error = fd < 0 ? fd : fstat(fd, &st) ? -errno : 0;
-                if (fd >= 0)
-                        close(fd);
-                if (error)
-                        return read_failed(walk, &at, error);
-                if (st.st_size < SEGMENT_BYTES_MIN || st.st_size > SEGMENT_BYTES_MAX ||
-                    st.st_size % BLOCK_BYTES != 0)
-                        return damaged(walk, &at, "the segment's length makes no sense");
-                walk->segment_bytes[i] = (uint64_t)st.st_size;
-                *all_bytes += (uint64_t)st.st_size;
-        }
+        struct vault *vault = walk->vault;
+        for (unsigned w = 0; w < 2; w++)
+                for (unsigned j = 0; j < vault->layout.data; j++) {
+                        uint8_t **buffer = &walk->windows[w].buffers[j];
+                        *buffer = aligned_alloc(BLOCK_BYTES, vault->fragment_max + PIECE_BYTES);
+                        if (*buffer == NULL)
+                                return -ENOMEM;
+                }
         return 0;
 }
 
-/* One piece and what was carried over before it. *carry_bytes: what must be looked at again with
- * the next. */
-static int
-piece_walk(struct walk *walk, const struct piece *piece, uint64_t *carry_bytes)
+static void
+windows_close(struct walk *walk)
 {
-        struct place at = {piece->at.segment, piece->at.offset_bytes - *carry_bytes};
-        const uint8_t *bytes = piece->buffer + CARRY_BYTES - *carry_bytes;
-        uint64_t available = *carry_bytes + piece->bytes;
-        uint64_t segment_bytes = walk->segment_bytes[at.segment];
-        if (at.offset_bytes == 0) {
-                const char *what;
-                if (segment_block_check(
-                        bytes, &walk->vault->id, at.segment, segment_bytes, &what)) {
-                        chain_end(walk, &at, what);
-                        return damaged(walk, &at, what);
-                }
-                at.offset_bytes = BLOCK_BYTES;
-                bytes += BLOCK_BYTES;
-                available -= BLOCK_BYTES;
+        for (unsigned w = 0; w < 2; w++)
+                for (unsigned j = 0; j < walk->vault->layout.data; j++)
+                        free(walk->windows[w].buffers[j]);
+}
+
+/* ---- the walk ---- */
+
+/* The next group, from the k primaries' memory: 1 taken; 0 with *bytes > available: read on; 0 with
+ * *bytes 0: they do not have it. */
+static int
+group_try(struct walk *walk, const struct window *window, uint32_t segment, uint64_t offset_bytes,
+    uint64_t available, uint64_t *bytes)
+{
+        struct vault *vault = walk->vault;
+        struct group_header first, header;
+        const uint8_t *at[VAULT_VOLUMES_MAX];
+        const char *what;
+        unsigned k = vault->layout.data;
+        *bytes = 0;
+        for (unsigned j = 0; j < k; j++) {
+                struct volume *volume = &vault->volumes[walk->primaries[j]];
+                if (window->bad[j])
+                        return 0;
+                at[j] =
+                    window->buffers[j] + vault->fragment_max + offset_bytes - window->offset_bytes;
+                if (group_header_read(&header, at[j], &volume->id, &volume->layout,
+                        &vault->digester, &what) != HEADER_OURS)
+                        return 0;
+                if (j == 0)
+                        first = header;
+                if (memcmp(header.digest, first.digest, HASH_BYTES) ||
+                    (vault->next_group >= atomic_load(&vault->first_group) &&
+                        !(next_set(vault) >> walk->primaries[j] & 1)))
+                        return 0;
         }
-        uint64_t begin_bytes = at.offset_bytes;
-        int error = walk_bytes(walk, &at, bytes, available);
+        uint32_t disk_bytes = group_disk_bytes(first.payload_bytes, k);
+        uint32_t piece_bytes = disk_bytes - GROUP_HEADER_BYTES;
+        if (chain_objection(vault, &first) != NULL ||
+            offset_bytes + disk_bytes > segment_bytes(vault, segment))
+                return 0;
+        if (available < disk_bytes) {
+                *bytes = disk_bytes;
+                return 0;
+        }
+        uint8_t *payload = walk->gather.payload;
+        uint8_t *pieces[VAULT_VOLUMES_MAX];
+        bool good[VAULT_VOLUMES_MAX] = {false}, wanted[VAULT_VOLUMES_MAX] = {false};
+        for (unsigned i = 0; i < vault->n; i++)
+                pieces[i] = walk->gather.fragments[i] + GROUP_HEADER_BYTES;
+        for (unsigned j = 0; j < k; j++) {
+                unsigned slot = walk->primaries[j];
+                header = first;
+                header.layout.slot = (uint8_t)slot;
+                if (!group_fragment_check(at[j], &header, &vault->digester))
+                        return 0;
+                good[slot] = true;
+                pieces[slot] = (uint8_t *)(uintptr_t)at[j] + GROUP_HEADER_BYTES;
+        }
+        for (unsigned i = 0; i < k; i++)
+                wanted[i] = !good[i];
+        int error = parity_rebuild(&vault->parity, piece_bytes, pieces, good, wanted);
+        assert(!error);
+        for (unsigned i = 0; i < k; i++)
+                memcpy(payload + (size_t)i * piece_bytes, pieces[i], piece_bytes);
+        if (group_payload_check(payload, &first, &what))
+                return 0;
+        error = group_take(walk, segment, offset_bytes, payload, &first);
         if (error)
                 return error;
-        *carry_bytes = available - (at.offset_bytes - begin_bytes);
-        assert(*carry_bytes < CARRY_BYTES);
-        if (piece->at.offset_bytes + piece->bytes == segment_bytes) {
-                assert(*carry_bytes == 0);
-                /* The next group, if there is one, is where the next segment begins. */
-                chain_end(walk, &at, "the segment ends");
+        *bytes = disk_bytes;
+        return 1;
+}
+
+static void
+tell_progress(struct walk *walk, uint64_t done)
+{
+        if (walk->progress == NULL || done <= walk->told_bytes)
+                return;
+        walk->told_bytes = done;
+        walk->progress(walk->user, done, walk->all_bytes);
+}
+
+/* What of a window is in memory, as far as it goes: 0 when more must be read or *ended. */
+static int
+window_walk(
+    struct walk *walk, const struct window *window, uint32_t segment, uint64_t *at, bool *ended)
+{
+        uint64_t end = window->offset_bytes + window->bytes;
+        if (*at == 0)
+                *at = BLOCK_BYTES;
+        while (*at < end) {
+                uint64_t bytes;
+                int taken = group_try(walk, window, segment, *at, end - *at, &bytes);
+                if (taken == 0 && bytes > 0)
+                        return 0;
+                if (taken == 0)
+                        taken = group_search(walk, segment, *at, &bytes);
+                if (taken < 0)
+                        return taken;
+                if (taken == 0) {
+                        *ended = true;
+                        return 0;
+                }
+                if (*at == BLOCK_BYTES)
+                        walk->first_bytes = bytes;
+                *at += bytes;
+        }
+        return 0;
+}
+
+/* Groups of a segment, from its start: *at is where they end. */
+static int
+segment_walk(struct walk *walk, uint32_t segment, uint64_t *at)
+{
+        struct vault *vault = walk->vault;
+        bool ended = false;
+        *at = 0;
+        primaries_choose(walk, segment);
+        int error = window_request(walk, 0, segment, 0);
+        for (unsigned w = 0; !error && !ended && walk->windows[w].bytes > 0; w ^= 1) {
+                struct window *window = &walk->windows[w], *next = &walk->windows[w ^ 1];
+                uint64_t end = window->offset_bytes + window->bytes;
+                error = window_wait(walk, w);
+                if (!error)
+                        error = window_request(walk, w ^ 1, segment, end);
+                if (!error)
+                        error = window_walk(walk, window, segment, at, &ended);
+                if (error || ended)
+                        break;
+                uint64_t carry = end > *at ? end - *at : 0;
+                assert(carry <= vault->fragment_max);
+                for (unsigned j = 0; j < vault->layout.data; j++) {
+                        memcpy(next->buffers[j] + vault->fragment_max - carry,
+                            window->buffers[j] + vault->fragment_max + window->bytes - carry,
+                            carry);
+                        next->bad[j] = next->bad[j] || (carry > 0 && window->bad[j]);
+                }
+                tell_progress(walk, walk->before_bytes + end);
+        }
+        for (unsigned w = 0; w < 2; w++) {
+                int waited = window_wait(walk, w);
+                error = error ? error : waited;
+                walk->windows[w].bytes = 0;
+        }
+        for (unsigned j = 0; j < vault->layout.data; j++)
+                if (walk->fds[j] >= 0)
+                        vault->io->ops->close(vault->io, walk->fds[j]);
+        if (*at < BLOCK_BYTES)
+                *at = BLOCK_BYTES;
+        walk->before_bytes += segment_bytes(vault, segment);
+        return error;
+}
+
+/* The whole stream: a group that does not follow in its segment may be the next one's first, when
+ * it did not fit. */
+static int
+stream_walk(struct walk *walk)
+{
+        struct vault *vault = walk->vault;
+        struct tail *tail = &walk->tail;
+        tail->offset_bytes = BLOCK_BYTES;
+        tail->segments = walk->segments;
+        for (uint32_t s = 0; s < walk->segments; s++) {
+                uint64_t at, groups = vault->next_group;
+                int error = segment_walk(walk, s, &at);
+                if (error)
+                        return error;
+                if (s > 0 && vault->next_group == groups)
+                        return 0; /* it ended before */
+                if (s > 0) {
+                        if (tail->offset_bytes + walk->first_bytes <= segment_bytes(vault, s - 1)) {
+                                vault_why(walk->why,
+                                    "group %llu in segment %08u at offset %u: a group stands here "
+                                    "that had room in segment %08u at offset %llu. Nothing was "
+                                    "changed; restore the volumes from a copy",
+                                    (unsigned long long)groups, s, BLOCK_BYTES, s - 1,
+                                    (unsigned long long)tail->offset_bytes);
+                                return -EBADMSG;
+                        }
+                }
+                tail->segment = s;
+                tail->offset_bytes = at;
         }
         return 0;
 }
 
 static int
-stream_walk(struct walk *walk, void (*progress)(void *user, uint64_t done, uint64_t all))
+floor_check(struct walk *walk, uint64_t floor_leaves)
 {
-        uint64_t all_bytes, carry_bytes = 0;
-        int error = segment_lengths(walk, &all_bytes);
-        if (!error)
-                error = piece_request(walk, &walk->pieces[0]);
-        for (unsigned b = 0; !error && walk->pieces[b].bytes > 0; b ^= 1) {
-                struct piece *piece = &walk->pieces[b], *next = &walk->pieces[b ^ 1];
-                error = piece_wait(walk, piece);
-                if (!error)
-                        error = piece_request(walk, next);
-                if (!error)
-                        error = piece_walk(walk, piece, &carry_bytes);
-                if (error)
-                        break;
-                memcpy(next->buffer + CARRY_BYTES - carry_bytes,
-                    piece->buffer + CARRY_BYTES + piece->bytes - carry_bytes, carry_bytes);
-                walk->read_bytes += piece->bytes;
-                if (progress != NULL)
-                        progress(walk->user, walk->read_bytes, all_bytes);
-        }
-        return error;
+        const struct vault *vault = walk->vault;
+        for (unsigned i = 0; i < walk->heads_n; i++)
+                if (walk->heads[i].size > floor_leaves)
+                        floor_leaves = walk->heads[i].size;
+        if (vault->next_leaf >= floor_leaves)
+                return 0;
+        vault_why(walk->why,
+            "there are %llu records in %llu groups, but %llu were signed or acknowledged: group "
+            "%llu, segment %08u, offset %llu, is lost. Nothing was changed; restore the volumes "
+            "from a copy",
+            (unsigned long long)vault->next_leaf, (unsigned long long)vault->next_group,
+            (unsigned long long)floor_leaves, (unsigned long long)vault->next_group,
+            walk->tail.segment, (unsigned long long)walk->tail.offset_bytes);
+        return -EBADMSG;
 }
 
 /* Takes over what the walk found. */
@@ -464,59 +616,40 @@ static void
 walk_finish(struct walk *walk, struct vault_tip *tip)
 {
         struct vault *vault = walk->vault;
-        struct place next = {0, BLOCK_BYTES};
-        if (walk->ended)
-                next = walk->end;
-        atomic_store(&vault->segments.current, next.segment);
-        atomic_store(&vault->segments.made, walk->segments);
-        vault->offset_bytes = next.offset_bytes;
-        if (walk->torn) {
-                vault->cut_segment = walk->torn_at.segment;
-                vault->cut_offset_bytes = walk->torn_at.offset_bytes;
-                vault->cut_bytes = walk->torn_end_bytes - walk->torn_at.offset_bytes;
-        }
+        const struct tail *tail = &walk->tail;
+        atomic_store(&vault->current, tail->segment);
+        for (unsigned i = 0; i < vault->n; i++)
+                atomic_store(&vault->volumes[i].made, vault->volumes[i].segments);
+        vault->offset_bytes = tail->offset_bytes;
+        vault->cut_segment = tail->segment;
         *tip = (struct vault_tip){
             .groups = vault->next_group,
             .leaves = vault->next_leaf,
-            .cut_bytes = vault->cut_bytes,
-            .bytes_read = walk->read_bytes,
+            .cut_bytes = tail->cut_bytes,
+            .bytes_read = walk->read_bytes + tail->read_bytes,
+            .mended = tail->mended,
         };
         tree_root(&vault->tree, tip->root);
         memcpy(tip->last_group, vault->last_group, HASH_BYTES);
+        tell_progress(walk, walk->all_bytes);
 }
 
 static int
-floor_check(struct walk *walk, uint64_t floor_leaves)
+walk_open(struct walk *walk)
 {
-        const struct vault *vault = walk->vault;
-        if (vault->next_leaf >= floor_leaves)
-                return 0;
-        vault_why(walk->why,
-            "%s: holds %llu records in %llu groups, but %llu were signed or acknowledged: group "
-            "%llu, "
-            "segment %08u, offset %llu, is lost (%s). Nothing was changed; restore the volume from "
-            "a copy",
-            vault->path, (unsigned long long)vault->next_leaf,
-            (unsigned long long)vault->next_group, (unsigned long long)floor_leaves,
-            (unsigned long long)vault->next_group, walk->ended ? walk->end.segment : 0,
-            (unsigned long long)(walk->ended ? walk->end.offset_bytes : BLOCK_BYTES),
-            walk->ended ? walk->end_what : "there are no segments");
-        return -EBADMSG;
-}
-
-static int
-segments_find(struct walk *walk)
-{
-        struct vault *vault = walk->vault;
-        uint32_t missing = 0;
-        int error = segments_count(&vault->segments, &walk->segments, &missing);
-        if (error == -EBADMSG)
-                vault_why(walk->why,
-                    "%s: segment %08u is missing before others. Nothing was changed; restore the "
-                    "volume from a copy",
-                    vault->path, missing);
-        else if (error)
-                vault_why(walk->why, "%s: %s", vault->segments.path, strerror(-error));
+        walk->entries = malloc(GROUP_RECORDS_MAX * LEAF_ENTRY_BYTES);
+        walk->hashes = malloc(GROUP_RECORDS_MAX * HASH_BYTES);
+        int error = walk->entries == NULL || walk->hashes == NULL ? -ENOMEM : 0;
+        if (!error)
+                error = gather_open(&walk->gather, walk->vault);
+        if (!error)
+                error = windows_open(walk);
+        if (!error)
+                error = segments_measure(walk);
+        if (error)
+                vault_why(walk->why, "too little memory to read the volumes");
+        else
+                heads_read(walk);
         return error;
 }
 
@@ -527,30 +660,39 @@ vault_recover(struct vault *vault, uint64_t floor_leaves, vault_record_fn *recor
         assert(vault->state == VAULT_OPENED);
         vault->state = VAULT_DAMAGED;
         why[0] = '\0';
-        struct walk walk = {.vault = vault, .record = record, .user = user, .why = why};
+        struct walk *walk = calloc(1, sizeof(*walk));
+        if (walk == NULL)
+                return -ENOMEM;
+        walk->vault = vault;
+        walk->record = record;
+        walk->user = user;
+        walk->why = why;
+        walk->progress = progress;
         tree_init(&vault->tree);
-        int error = segments_find(&walk);
+        int error = engine_create(&walk->engine, ENGINE_AUTO);
         if (error)
-                return error;
-        error = engine_create(&walk.engine, ENGINE_AUTO);
-        if (error) {
                 vault_why(why, "the crypto engine does not start: %s", strerror(-error));
-                return error;
-        }
-        error = pieces_open(&walk);
-        if (error)
-                vault_why(why, "%s: too little memory to read the volume", vault->path);
         if (!error)
-                error = stream_walk(&walk, progress);
+                error = walk_open(walk);
         if (!error)
-                error = floor_check(&walk, floor_leaves);
+                error = stream_walk(walk);
+        if (!error)
+                error = tail_judge(vault, &walk->gather, &walk->tail, why);
+        if (!error)
+                error = floor_check(walk, floor_leaves);
         if (!error) {
-                walk_finish(&walk, tip);
+                walk_finish(walk, tip);
                 vault->state = VAULT_RECOVERED;
         }
         if (error && why[0] == '\0')
-                vault_why(why, "%s: a record was refused: %s", vault->path, strerror(-error));
-        pieces_close(&walk);
-        engine_destroy(walk.engine);
+                vault_why(
+                    why, "a record was refused, or the disks cannot be read: %s", strerror(-error));
+        windows_close(walk);
+        gather_close(&walk->gather);
+        free(walk->hashes);
+        free(walk->entries);
+        if (walk->engine != NULL)
+                engine_destroy(walk->engine);
+        free(walk);
         return error;
 }
