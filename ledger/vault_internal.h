@@ -172,16 +172,18 @@ const uint8_t *gather_fragment(struct gather *gather, unsigned slot);
 struct job {
         enum vault_job kind;
         unsigned slot;
-        unsigned phase;
-        uint64_t group, end; /* the next to look at; where it ends */
-        uint32_t segment;    /* being filled anew */
-        int fd;              /* of it */
+        int phase;
+        char *path;       /* of vault_replace(); in vault->paths once used */
+        uint64_t group;   /* the next to look at */
+        uint64_t end;     /* scrub: where it ends */
+        uint32_t segment; /* being made anew... */
+        int fd;           /* ...under its temporary name; -1 */
         bool has_gather;
         struct gather gather;
-        uint32_t bad_segment; /* scrub: has bad fragments of... */
-        uint32_t bad_set;     /* ... these volumes */
-        uint64_t bad_from;    /* first group of that segment */
-        uint64_t bad_count;
+        uint32_t bad_segment, bad_set; /* scrub: volumes whose fragments there are bad */
+        uint64_t bad_from;             /* the first group of that segment */
+        uint32_t bad_n[VAULT_VOLUMES_MAX];
+        uint64_t repair_group;
 };
 
 struct vault {

@@ -70,6 +70,8 @@ sealed_check(uint64_t leaf, const uint8_t *sealed, uint32_t sealed_bytes, const 
 /* A vault being written, and the tree that its writer keeps. */
 struct writing {
         char path[PATH_MAX];
+        char volume_paths[VAULT_VOLUMES_MAX][PATH_MAX];
+        const char *volumes[VAULT_VOLUMES_MAX];
         struct vault_config config;
         struct vault *vault;
         struct vault_tip tip;
@@ -99,6 +101,21 @@ writing_init(struct writing *w)
         w->config = (struct vault_config){
             .path = w->path, .segment_bytes = SEGMENT_BYTES_MIN, .spare_segments = 1};
         cr_assert_eq(engine_create(&w->engine, ENGINE_AUTO), 0);
+}
+
+/* A vault of k + m volumes in folders of their own. */
+HELPER void
+writing_init_volumes(struct writing *w, uint32_t data, uint32_t parity)
+{
+        writing_init(w);
+        for (uint32_t i = 0; i < data + parity; i++) {
+                snprintf(w->volume_paths[i], PATH_MAX, "%.4000s/v%u", w->path, i);
+                w->volumes[i] = w->volume_paths[i];
+        }
+        w->config.volumes = w->volumes;
+        w->config.data = data;
+        w->config.parity = parity;
+        w->config.share_percent = 100;
 }
 
 /* Opens and recovers; the error of whichever failed, with the vault closed. */
@@ -210,6 +227,13 @@ HELPER void
 segment_path(const struct writing *w, uint32_t segment, char path[PATH_MAX])
 {
         int n = snprintf(path, PATH_MAX, "%s/segments/%08u", w->path, segment);
+        cr_assert(n > 0 && n < PATH_MAX);
+}
+
+HELPER void
+volume_segment_path(const struct writing *w, unsigned volume, uint32_t segment, char path[PATH_MAX])
+{
+        int n = snprintf(path, PATH_MAX, "%.4000s/segments/%08u", w->volume_paths[volume], segment);
         cr_assert(n > 0 && n < PATH_MAX);
 }
 

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Faults within the budget, and the operator who repairs. A slot is impaired from the moment that
+ * something is done to its disk until it is a member of the vault again, its disk holds what an
+ * honest one would, and groups have been written since. No more than m slots are at a time. */
+#include "tests/sim/world_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SOON_GROUPS   2u
+#define REPAIR_ROUNDS 20000u
+
+static unsigned
+count(uint32_t set)
+{
+        return (unsigned)__builtin_popcount(set);
+}
+
+uint32_t
+operator_impaired(struct world *world)
+{
+        uint32_t all = (1u << world->n) - 1, set = 0;
+        for (unsigned i = 0; i < world->n; i++)
+                if (sim_disk_has_faults(world->disk, world->disk_of[i]) ||
+                    sim_disk_damage(world->disk, world->disk_of[i]) > 0)
+                        set |= 1u << i;
+        return (set | world->touched | world->restored | ~world->members | ~world->stores) & all;
+}
+
+/* A slot that may be harmed within the budget, or -1. */
+static int
+victim(struct world *world)
+{
+        uint32_t impaired = operator_impaired(world);
+        unsigned slot = (unsigned)rng_below(&world->rng, world->n);
+        return count(impaired | 1u << slot) <= world->m ? (int)slot : -1;
+}
+
+static void
+touch(struct world *world, unsigned slot)
+{
+        world->touched |= 1u << slot;
+        world->touched_until[slot] = UINT64_MAX;
+}
+
+static void
+touch_end(struct world *world, unsigned slot)
+{
+        if (world->touched >> slot & 1)
+                world->touched_until[slot] = world->groups + SOON_GROUPS;
+}
+
+/* ---- looking ---- */
+
+static void
+stores_follow(struct world *world)
+{
+        struct store *store = world->gateway.store;
+        uint32_t copies = store_copies(store);
+        char why[STORE_WHY_BYTES];
+        for (unsigned i = 0; i < world->n; i++) {
+                uint32_t bit = 1u << i;
+                if (copies & ~world->members & bit)
+                        (void)store_leave(store, i);
+                else if (~copies & world->members & bit && rng_chance(&world->rng, 300000) &&
+                         !sim_disk_has_faults(world->disk, world->disk_of[i]))
+                        (void)store_join(store, i, world->path_list[i], why);
+                if (sim_disk_crashed(world->disk))
+                        return;
+        }
+        world->stores = store_copies(store);
+}
+
+void
+operator_look(struct world *world)
+{
+        struct vault_status status;
+        uint32_t members = 0;
+        vault_status(world->gateway.vault, &status);
+        for (unsigned i = 0; i < world->n; i++)
+                members |= (uint32_t)(status.volumes[i].state == VOLUME_MEMBER) << i;
+        if (members != world->members)
+                world_say(world, "members %x, epoch %lu", members, (unsigned long)status.epoch);
+        world->result->fences += count(world->members & ~members);
+        world->result->rebuilds += count(members & ~world->members);
+        world->restored &= ~(members & ~world->members);
+        world->members = members;
+        if (status.scrubs != world->scrubs_seen)
+                world->result->scrubs++;
+        for (unsigned i = 0; i < world->n; i++) {
+                uint32_t bit = 1u << i;
+                if (status.scrubs > world->scrubs_wanted[i])
+                        world->restored &= ~bit;
+                if (world->touched & bit && members & bit &&
+                    !sim_disk_has_faults(world->disk, world->disk_of[i]) &&
+                    world->groups >= world->touched_until[i])
+                        world->touched &= ~bit;
+        }
+        world->scrubs_seen = status.scrubs;
+        stores_follow(world);
+}
+
+/* ---- faults ---- */
+
+static const char *
+fault_choose(struct world *world, struct sim_faults *faults)
+{
+        struct rng *rng = &world->rng;
+        bool liar = rng_chance(rng, world->liar_ppm);
+        switch (rng_below(rng, liar ? 11 : 9)) {
+        case 0:
+                faults->gone = true;
+                return "gone";
+        case 1:
+                faults->dead = true;
+                return "dead";
+        case 2:
+                faults->hung = true;
+                return "hung";
+        case 3:
+                faults->full = true;
+                return "full";
+        case 4:
+                faults->read_only = true;
+                return "read-only";
+        case 5:
+                faults->slow_us = (uint32_t)rng_between(rng, 1, 3) * 700000u;
+                return "slow";
+        case 6:
+                faults->eio_read_ppm = (uint32_t)rng_between(rng, 1, 5) * 200000u;
+                return "read errors";
+        case 7:
+                faults->eio_write_ppm = (uint32_t)rng_between(rng, 1, 5) * 200000u;
+                return "write errors";
+        case 8:
+                faults->short_ppm = 500000u;
+                return "short writes";
+        case 9:
+                faults->lost_ppm = (uint32_t)rng_between(rng, 1, 4) * 250000u;
+                return "lost writes";
+        default:
+                faults->misdirected_ppm = (uint32_t)rng_between(rng, 1, 2) * 250000u;
+                return "misdirected writes";
+        }
+}
+
+void
+fault_inject(struct world *world)
+{
+        int slot = victim(world);
+        if (slot < 0)
+                return;
+        unsigned disk = world->disk_of[slot];
+        touch(world, (unsigned)slot);
+        if (rng_chance(&world->rng, 250000)) {
+                bool rotten = sim_disk_rot(world->disk, disk);
+                world_say(world, "slot %d: bit rot: %d", slot, rotten);
+                touch_end(world, (unsigned)slot);
+                return;
+        }
+        const char *what = fault_choose(world, sim_disk_faults(world->disk, disk));
+        world_say(world, "slot %d: %s", slot, what);
+}
+
+void
+fault_inject_off(struct world *world)
+{
+        int slot = victim(world);
+        if (slot < 0)
+                return;
+        unsigned disk = world->disk_of[slot];
+        touch(world, (unsigned)slot);
+        switch (rng_below(&world->rng, 5)) {
+        case 0:
+                for (uint64_t n = rng_between(&world->rng, 1, 4); n > 0; n--)
+                        sim_disk_rot(world->disk, disk);
+                world_say(world, "slot %d: bit rot", slot);
+                touch_end(world, (unsigned)slot);
+                break;
+        case 1:
+                world_say(world, "slot %d: an empty disk", slot);
+                sim_disk_wipe(world->disk, disk);
+                touch_end(world, (unsigned)slot);
+                break;
+        case 2:
+                if (!sim_disk_has_copy(world->disk, disk))
+                        break;
+                world_say(world, "slot %d: an older state", slot);
+                sim_disk_put_back(world->disk, disk);
+                world->restored |= 1u << slot;
+                world->scrubs_wanted[slot] = 0;
+                touch_end(world, (unsigned)slot);
+                break;
+        default:
+                world_say(world, "slot %d: %s", slot,
+                    fault_choose(world, sim_disk_faults(world->disk, disk)));
+        }
+}
+
+static void
+slot_mend(struct world *world, unsigned slot)
+{
+        if (!sim_disk_has_faults(world->disk, world->disk_of[slot]))
+                return;
+        sim_disk_mend(world->disk, world->disk_of[slot]);
+        world_say(world, "slot %u: mended", slot);
+        touch_end(world, slot);
+}
+
+void
+fault_mend(struct world *world)
+{
+        slot_mend(world, (unsigned)rng_below(&world->rng, world->n));
+}
+
+void
+faults_mend_all(struct world *world)
+{
+        for (unsigned i = 0; i < world->n; i++)
+                slot_mend(world, i);
+}
+
+/* ---- repairs ---- */
+
+static void
+rebuild(struct world *world, unsigned slot)
+{
+        int error = vault_rebuild(world->gateway.vault, slot);
+        if (sim_disk_crashed(world->disk) || error == -EBUSY || error == -EALREADY)
+                return;
+        world_say(world, "rebuild slot %u: %d", slot, error);
+        if (error == 0)
+                return;
+        /* What stands there is no volume of this vault's: the operator makes the disk anew. */
+        touch(world, slot);
+        touch_end(world, slot);
+        sim_disk_wipe(world->disk, world->disk_of[slot]);
+}
+
+static void
+replace(struct world *world, unsigned slot)
+{
+        if (world->disks_n == SIM_DISKS_MAX ||
+            count(operator_impaired(world) | 1u << slot) > world->m)
+                return;
+        char path[16];
+        snprintf(path, sizeof(path), "/d%u", world->disks_n);
+        touch(world, slot);
+        int error = vault_replace(world->gateway.vault, slot, path);
+        world_say(world, "replace slot %u by %s: %d", slot, path, error);
+        touch_end(world, slot);
+        if (sim_disk_crashed(world->disk) ? rng_chance(&world->rng, 500000) : error == 0) {
+                world->disk_of[slot] = world->disks_n;
+                strcpy(world->paths[slot], path);
+                world->result->replaces++;
+        }
+        world->disks_n++;
+}
+
+void
+operator_act(struct world *world)
+{
+        unsigned slot = (unsigned)rng_below(&world->rng, world->n);
+        bool well = !sim_disk_has_faults(world->disk, world->disk_of[slot]);
+        switch (rng_below(&world->rng, 8)) {
+        case 0:
+                replace(world, slot);
+                break;
+        case 1:
+        case 2:
+                if (vault_scrub(world->gateway.vault) == 0) {
+                        world_say(world, "scrub");
+                        for (unsigned i = 0; i < world->n; i++)
+                                if (world->restored >> i & 1)
+                                        world->scrubs_wanted[i] = world->scrubs_seen;
+                }
+                break;
+        default:
+                if (~world->members >> slot & 1 && well)
+                        rebuild(world, slot);
+        }
+}
+
+void
+operator_repair(struct world *world)
+{
+        uint32_t all = (1u << world->n) - 1;
+        for (unsigned i = 0; i < REPAIR_ROUNDS; i++) {
+                operator_look(world);
+                if (world->broken || world->members == all)
+                        return;
+                for (unsigned slot = 0; slot < world->n; slot++)
+                        if (~world->members >> slot & 1)
+                                rebuild(world, slot);
+                (void)vault_step(world->gateway.vault);
+                gateway_write(world);
+                world->io->ops->sleep_us(world->io, 20000);
+                if (world->gateway.failed)
+                        return;
+        }
+        struct vault_status status;
+        vault_status(world->gateway.vault, &status);
+        world_fail(world, "the vault does not heal: members %x, rebuild error %d", world->members,
+            status.rebuild_error);
+}
+
+/* ---- beyond the budget ---- */
+
+static uint32_t
+some_slots(struct world *world, unsigned n)
+{
+        uint32_t set = 0;
+        while (count(set) < n)
+                set |= 1u << rng_below(&world->rng, world->n);
+        return set;
+}
+
+static void
+must_refuse(struct world *world, const char *what)
+{
+        char why[VAULT_WHY_BYTES];
+        int error;
+        world->result->beyond++;
+        bool up = gateway_boot(world, &error, why);
+        if (world->broken)
+                return;
+        if (up) {
+                world_fail(world, "it starts with %s", what);
+                return;
+        }
+        if (why[0] == '\0')
+                world_fail(world, "it refuses to start with %s but does not say why", what);
+        world->result->refused_beyond++;
+}
+
+static void
+beyond_missing(struct world *world)
+{
+        uint32_t set = some_slots(world, world->m + 1);
+        struct sim_faults kept[VAULT_VOLUMES_MAX];
+        for (unsigned i = 0; i < world->n; i++) {
+                kept[i] = *sim_disk_faults(world->disk, world->disk_of[i]);
+                if (set >> i & 1)
+                        sim_disk_faults(world->disk, world->disk_of[i])->gone = true;
+        }
+        world_say(world, "without the volumes %x", set);
+        must_refuse(world, "more than m volumes missing");
+        for (unsigned i = 0; i < world->n; i++)
+                *sim_disk_faults(world->disk, world->disk_of[i]) = kept[i];
+}
+
+/* The first group's fragments on m+1 volumes that have nothing wrong. */
+static void
+beyond_rotten(struct world *world)
+{
+        uint32_t set = some_slots(world, world->m + 1);
+        for (unsigned i = 0; i < world->n; i++) {
+                char path[64];
+                if (!(set >> i & 1))
+                        continue;
+                sim_disk_keep(world->disk, world->disk_of[i]);
+                snprintf(path, sizeof(path), "/d%u/segments/00000000", world->disk_of[i]);
+                (void)sim_disk_rot_at(
+                    world->disk, path, SIM_PAGE_BYTES + rng_below(&world->rng, SIM_PAGE_BYTES));
+        }
+        world_say(world, "the first group rots on the volumes %x", set);
+        must_refuse(world, "a group damaged on more than m volumes");
+        sim_disk_power_on(world->disk);
+        for (unsigned i = 0; i < world->n; i++)
+                if (set >> i & 1 && sim_disk_has_copy(world->disk, world->disk_of[i]))
+                        sim_disk_put_back(world->disk, world->disk_of[i]);
+}
+
+void
+operator_beyond(struct world *world)
+{
+        if (rng_chance(&world->rng, 500000))
+                beyond_missing(world);
+        else if (world->groups > 3)
+                beyond_rotten(world);
+        if (!world->broken)
+                sim_disk_power_on(world->disk);
+}
