@@ -147,52 +147,44 @@ folder_crash(struct sim_disk *disk, struct node *folder)
         entries_copy(&folder->now, &folder->durable);
 }
 
+/* What names lead to, also those that a crash would bring back. */
 static void
-links_count(struct node *folder)
+node_hold(struct node *node)
 {
-        for (unsigned i = 0; i < folder->now.n; i++) {
-                struct node *node = folder->now.all[i].node;
-                node->links++;
-                if (node->is_folder)
-                        links_count(node);
+        if (node == NULL || node->held)
+                return;
+        node->held = true;
+        for (unsigned i = 0; i < node->now.n; i++) {
+                node->now.all[i].node->links++;
+                node_hold(node->now.all[i].node);
         }
+        for (unsigned i = 0; i < node->durable.n; i++)
+                node_hold(node->durable.all[i].node);
+        for (unsigned i = 0; i < node->changes_n; i++)
+                node_hold(node->changes[i].node);
 }
 
-/* Frees what no name leads to. */
+/* Counts links anew and frees what no name leads to. */
 static void
-nodes_sweep(struct sim_disk *disk)
+nodes_collect(struct sim_disk *disk)
 {
         struct node **at = &disk->nodes;
+        for (struct node *node = disk->nodes; node != NULL; node = node->next) {
+                node->links = 0;
+                node->held = false;
+        }
+        node_hold(disk->root);
+        for (unsigned i = 0; i < SIM_DISKS_MAX; i++)
+                node_hold(disk->copies[i]);
         while (*at != NULL) {
                 struct node *node = *at;
-                if (node->links > 0) {
+                if (node->held) {
                         at = &node->next;
                         continue;
                 }
                 *at = node->next;
                 node_free(node);
         }
-}
-
-static void
-copy_hold(struct node *node)
-{
-        node->links++;
-        for (unsigned i = 0; i < node->now.n; i++)
-                copy_hold(node->now.all[i].node);
-}
-
-static void
-nodes_collect(struct sim_disk *disk)
-{
-        for (struct node *node = disk->nodes; node != NULL; node = node->next)
-                node->links = 0;
-        disk->root->links = 1;
-        links_count(disk->root);
-        for (unsigned i = 0; i < SIM_DISKS_MAX; i++)
-                if (disk->copies[i] != NULL)
-                        copy_hold(disk->copies[i]);
-        nodes_sweep(disk);
 }
 
 void

@@ -36,6 +36,7 @@ struct node {
         uint64_t inode;
         uint32_t disk; /* NO_DISK: on none that has faults */
         bool is_folder;
+        bool held; /* while garbage is collected */
         uint64_t links;
         int locked_by; /* descriptor; -1 */
 

@@ -176,6 +176,9 @@ receipt_send(struct world *world, struct sent *sent, uint64_t leaf)
                     (unsigned long)sent->leaf, (unsigned long)leaf);
                 return;
         }
+        world->acknowledged += !sent->acknowledged;
+        sent->acknowledged = true;
+        sent->leaf = leaf;
         if (!world->calm && rng_chance(&world->rng, world->lost_receipt_ppm))
                 return;
         sent->told = true;

@@ -70,6 +70,7 @@ replay_record(void *user, const struct vault_record *record)
                 }
                 replay->acknowledged++;
         }
+        memcpy(sent->digest, record->digest, HASH_BYTES);
         sent->heard = HEARD_COMMITTED;
         sent->heard_leaf = record->leaf;
         leaf_entry_write(entry, header.kind, header.received_ns, record->digest);
@@ -158,7 +159,10 @@ boot_epoch(struct world *world, char *why)
 {
         const char *paths[VAULT_VOLUMES_MAX], *there[VAULT_VOLUMES_MAX];
         unsigned n = 0;
-        members_paths(world, paths);
+        if (members_paths(world, paths) < world->k) {
+                strcpy(why, "too few members for a boot epoch");
+                return -EIO;
+        }
         for (unsigned i = 0; i < world->n; i++)
                 if (paths[i] != NULL)
                         there[n++] = paths[i];
@@ -262,12 +266,9 @@ acknowledge(struct world *world, struct group *group)
                 if (sent->acknowledged)
                         world_fail(world, "a record acknowledged as leaf %lu is stored again",
                             (unsigned long)sent->leaf);
-                sent->acknowledged = true;
-                sent->leaf = leaf;
                 memcpy(sent->digest, recipients->of[i].digest, HASH_BYTES);
                 sent->heard = HEARD_COMMITTED;
                 sent->heard_leaf = leaf;
-                world->acknowledged++;
                 receipt_send(world, sent, leaf);
         }
         recipients->n = 0;
