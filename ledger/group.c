@@ -247,6 +247,12 @@ group_disk_bytes(uint32_t payload_bytes, uint32_t data)
         return (GROUP_HEADER_BYTES + piece_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES;
 }
 
+uint32_t
+segment_bytes_min(uint32_t data)
+{
+        return BLOCK_BYTES + group_disk_bytes(GROUP_PAYLOAD_MAX, data);
+}
+
 bool
 group_fragment_check(
     const uint8_t *fragment, const struct group_header *header, struct digester *digester)

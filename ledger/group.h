@@ -83,7 +83,7 @@
 #define GROUP_PAYLOAD_MAX   (GROUP_BYTES_MAX - GROUP_HEADER_BYTES)
 
 #define SEGMENT_BYTES_DEFAULT (64u << 20)
-#define SEGMENT_BYTES_MIN     (BLOCK_BYTES + GROUP_BYTES_MAX)
+#define SEGMENT_BYTES_MIN     (BLOCK_BYTES + GROUP_BYTES_MAX) /* with k = 1 */
 #define SEGMENT_BYTES_MAX     (1u << 30)
 #define SEGMENTS_MAX          100000000u /* eight decimal digits */
 #define SEGMENT_NAME_BYTES    9u         /* with the NUL */
@@ -153,6 +153,9 @@ enum header_verdict group_header_read(struct group_header *header,
 
 /* Bytes of a fragment on disk, header included, of a group cut into data pieces. */
 uint32_t group_disk_bytes(uint32_t payload_bytes, uint32_t data);
+
+/* The least that a segment may be: room for the largest fragment. */
+uint32_t segment_bytes_min(uint32_t data);
 
 /* Whether the fragment's bytes behind its header are those of its header's digest. */
 bool group_fragment_check(

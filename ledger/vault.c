@@ -65,12 +65,6 @@ config_check(const struct vault_config *config, char *why)
 {
         uint32_t bytes = config->segment_bytes;
         uint32_t k = config->data, m = config->parity;
-        if (bytes != 0 &&
-            (bytes < SEGMENT_BYTES_MIN || bytes > SEGMENT_BYTES_MAX || bytes % BLOCK_BYTES != 0)) {
-                vault_why(why, "segments of %u bytes: take a multiple of %u between %u and %u",
-                    bytes, BLOCK_BYTES, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
-                return -EINVAL;
-        }
         if (k == 0) {
                 k = config->volumes != NULL ? 4 : 1;
                 m = config->volumes != NULL ? 2 : 0;
@@ -79,6 +73,13 @@ config_check(const struct vault_config *config, char *why)
                 vault_why(why,
                     "%u data and %u parity volumes: take more data than parity, at most %u in all",
                     k, m, VAULT_VOLUMES_MAX);
+                return -EINVAL;
+        }
+        uint32_t bytes_min = segment_bytes_min(k);
+        if (bytes != 0 &&
+            (bytes < bytes_min || bytes > SEGMENT_BYTES_MAX || bytes % BLOCK_BYTES != 0)) {
+                vault_why(why, "segments of %u bytes: take a multiple of %u between %u and %u",
+                    bytes, BLOCK_BYTES, bytes_min, SEGMENT_BYTES_MAX);
                 return -EINVAL;
         }
         if (config->floor != 0 && (config->floor < k || config->floor > k + m)) {

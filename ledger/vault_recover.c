@@ -100,8 +100,8 @@ segment_measure(struct volume *volume, uint32_t index, uint8_t *block)
                 return 0;
         }
         int error = fd < 0 ? fd : io->ops->fstat(io, fd, &st);
-        if (!error && (st.bytes < SEGMENT_BYTES_MIN || st.bytes > SEGMENT_BYTES_MAX ||
-                          st.bytes % BLOCK_BYTES != 0)) {
+        if (!error && (st.bytes < segment_bytes_min(volume->layout.data) ||
+                          st.bytes > SEGMENT_BYTES_MAX || st.bytes % BLOCK_BYTES != 0)) {
                 error = -EBADMSG;
                 what = "its length makes no sense";
         }

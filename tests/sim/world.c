@@ -12,7 +12,7 @@
 #define BOOT_CRASH_PPM   350000u
 #define BOOT_CALLS_MAX   600u
 #define RUN_CRASH_PPM    800000u
-#define RUN_CALLS_MAX    4000u
+#define RUN_CALLS_MAX    1200u
 #define BEYOND_PPM       120000u
 #define OFF_FAULT_PPM    250000u
 #define KEEP_PPM         200000u
@@ -135,6 +135,9 @@ crash_plan(struct world *world, uint32_t ppm, uint32_t calls_max)
 {
         bool crash = !world->calm && rng_chance(&world->rng, ppm);
         sim_disk_crash_kind(world->disk, rng_chance(&world->rng, 300000));
+        /* Soon as often as late. */
+        while (rng_chance(&world->rng, 400000) && calls_max > 16)
+                calls_max /= 2;
         sim_disk_crash_in(world->disk, crash ? rng_between(&world->rng, 1, calls_max) : 0);
 }
 
@@ -161,9 +164,12 @@ boot_look(struct world *world)
 {
         world->members = 0;
         world->scrubs_seen = 0;
+        world->rebuilding = -1;
         for (unsigned i = 0; i < world->n; i++)
                 world->scrubs_wanted[i] = UINT64_MAX;
+        world->booting = true;
         operator_look(world);
+        world->booting = false;
         world->restored &= world->members;
         for (unsigned i = 0; i < world->n; i++)
                 if (world->touched >> i & 1 && world->touched_until[i] != UINT64_MAX)
@@ -218,6 +224,15 @@ restart(struct world *world)
 
 /* ---- steps ---- */
 
+/* What the vault's threads do. */
+static void
+vault_steps(struct world *world)
+{
+        for (uint64_t n = rng_between(&world->rng, 1, 12); n > 0; n--)
+                if (!vault_step(world->gateway.vault) || sim_disk_crashed(world->disk))
+                        return;
+}
+
 static void
 step(struct world *world)
 {
@@ -232,7 +247,7 @@ step(struct world *world)
         else if (dice < 700)
                 devices_send(world, (unsigned)rng_between(rng, 1, rng_chance(rng, 100000) ? 300 : 20));
         else if (dice < 800)
-                (void)vault_step(world->gateway.vault);
+                vault_steps(world);
         else if (dice < 840)
                 device_enrol(world);
         else if (dice < 880)

@@ -95,6 +95,7 @@ struct world {
         unsigned disk_of[VAULT_VOLUMES_MAX];
         unsigned disks_n;
         uint32_t big_ppm, fault_ppm, crash_ppm, lost_receipt_ppm, liar_ppm;
+        bool booting;
         bool calm; /* no more faults and crashes: the end */
 
         struct device *devices;
@@ -114,6 +115,7 @@ struct world {
         uint64_t touched_until[VAULT_VOLUMES_MAX]; /* groups */
         uint64_t scrubs_seen, scrubs_wanted[VAULT_VOLUMES_MAX];
         uint64_t groups;
+        int rebuilding; /* slot; -1 */
 };
 
 /* Ends the run: a promise was broken. */

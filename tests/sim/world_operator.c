@@ -73,6 +73,27 @@ stores_follow(struct world *world)
         world->stores = store_copies(store);
 }
 
+/* What stands on a sound disk that cannot be rebuilt is no volume of this vault's: the operator
+ * makes the disk anew. */
+static void
+rebuild_look(struct world *world, const struct vault_status *status)
+{
+        if (world->rebuilding < 0 || status->job == VAULT_REBUILD)
+                return;
+        unsigned slot = (unsigned)world->rebuilding;
+        world->rebuilding = -1;
+        if (status->rebuild_error == 0)
+                return;
+        world_say(world, "rebuild of slot %u: %s: %s", slot, strerror(-status->rebuild_error),
+            status->volumes[slot].why);
+        if (status->volumes[slot].state == VOLUME_MEMBER ||
+            sim_disk_has_faults(world->disk, world->disk_of[slot]))
+                return;
+        touch(world, slot);
+        touch_end(world, slot);
+        sim_disk_wipe(world->disk, world->disk_of[slot]);
+}
+
 void
 operator_look(struct world *world)
 {
@@ -83,6 +104,10 @@ operator_look(struct world *world)
                 members |= (uint32_t)(status.volumes[i].state == VOLUME_MEMBER) << i;
         if (members != world->members)
                 world_say(world, "members %x, epoch %lu", members, (unsigned long)status.epoch);
+        for (unsigned i = 0; i < world->n; i++)
+                if (world->members & ~members & 1u << i || world->booting)
+                        world_say(world, "slot %u, state %d: %s", i, status.volumes[i].state,
+                            status.volumes[i].why);
         world->result->fences += count(world->members & ~members);
         world->result->rebuilds += count(members & ~world->members);
         world->restored &= ~(members & ~world->members);
@@ -99,6 +124,7 @@ operator_look(struct world *world)
                         world->touched &= ~bit;
         }
         world->scrubs_seen = status.scrubs;
+        rebuild_look(world, &status);
         stores_follow(world);
 }
 
@@ -154,7 +180,7 @@ fault_inject(struct world *world)
                 return;
         unsigned disk = world->disk_of[slot];
         touch(world, (unsigned)slot);
-        if (rng_chance(&world->rng, 250000)) {
+        if (rng_chance(&world->rng, 400000)) {
                 bool rotten = sim_disk_rot(world->disk, disk);
                 world_say(world, "slot %d: bit rot: %d", slot, rotten);
                 touch_end(world, (unsigned)slot);
@@ -232,11 +258,7 @@ rebuild(struct world *world, unsigned slot)
                 return;
         world_say(world, "rebuild slot %u: %d", slot, error);
         if (error == 0)
-                return;
-        /* What stands there is no volume of this vault's: the operator makes the disk anew. */
-        touch(world, slot);
-        touch_end(world, slot);
-        sim_disk_wipe(world->disk, world->disk_of[slot]);
+                world->rebuilding = (int)slot;
 }
 
 static void

@@ -5,10 +5,11 @@
 
 #include "vault_helpers.h"
 
-#define DATA   4u
-#define PARITY 2u
-#define N      (DATA + PARITY)
-#define GROUPS 6u
+#define DATA          4u
+#define PARITY        2u
+#define N             (DATA + PARITY)
+#define GROUPS        6u
+#define SEGMENT_BYTES (2u << 20)
 
 Test(parity, every_choice_of_lost_fragments_comes_back)
 {
@@ -51,6 +52,8 @@ vault_make(void)
 {
         static const uint32_t sizes[GROUPS] = {1, 300, 7, 4096, 2, 900};
         writing_init_volumes(&w, DATA, PARITY);
+        w.config.segment_bytes = SEGMENT_BYTES;
+        w.config.stepped = true;
         writing_begin(&w);
         leaves = 0;
         for (unsigned i = 0; i < GROUPS; i++) {
@@ -85,7 +88,7 @@ segment_truncated(unsigned volume)
 {
         char path[PATH_MAX];
         volume_segment_path(&w, volume, 0, path);
-        cr_assert_eq(truncate(path, SEGMENT_BYTES_MIN / 2 / BLOCK_BYTES * BLOCK_BYTES), 0);
+        cr_assert_eq(truncate(path, SEGMENT_BYTES / 2 / BLOCK_BYTES * BLOCK_BYTES), 0);
 }
 
 static void
@@ -107,7 +110,7 @@ bits_flipped(unsigned volume)
 static void
 zeroed(unsigned volume)
 {
-        static uint8_t zeros[SEGMENT_BYTES_MIN - BLOCK_BYTES];
+        static uint8_t zeros[SEGMENT_BYTES - BLOCK_BYTES];
         char path[PATH_MAX];
         volume_segment_path(&w, volume, 0, path);
         raw_write(path, BLOCK_BYTES, zeros, sizeof(zeros));
@@ -152,11 +155,11 @@ vault_save(void)
 }
 
 static void
-restore(void)
+restore(unsigned volume)
 {
         char command[3 * PATH_MAX];
-        snprintf(command, sizeof(command), "rm -rf %s/v? && cp -r %s.saved/v? %s/", w.path, w.path,
-            w.path);
+        snprintf(command, sizeof(command), "rm -rf %s/v%u && cp -r %s.saved/v%u %s/", w.path,
+            volume, w.path, volume, w.path);
         cr_assert_eq(system(command), 0);
 }
 
@@ -199,7 +202,8 @@ Test(parity, any_m_damaged_volumes_cost_nothing)
                 snprintf(of, sizeof(of), "damage %u of volume %u, %u of volume %u", i, first,
                     (unsigned)((i + 4) % DAMAGES), second);
                 expect_all(of);
-                restore();
+                restore(first);
+                restore(second);
         }
         end();
 }
@@ -245,7 +249,8 @@ Test(parity, beyond_m_recovery_stops)
                         damages[cases[i].damage](cases[i].volumes[v]);
                 cr_assert_eq(writing_recover(&w, 0), -EBADMSG, "case %u", i);
                 cr_assert_not_null(strstr(w.why, cases[i].words), "case %u: %s", i, w.why);
-                restore();
+                for (unsigned v = 0; v < 3; v++)
+                        restore(cases[i].volumes[v]);
         }
         expect_all("restored");
         end();
@@ -261,12 +266,8 @@ Test(parity, a_volume_of_an_earlier_state_is_no_member)
         cr_assert_eq(writing_group(&w, 50), 0);
         writing_close(&w);
         leaves += 100;
-        char command[3 * PATH_MAX];
-        for (unsigned v = 2; v < 4; v++) {
-                snprintf(command, sizeof(command), "rm -rf %s/v%u && cp -r %s.saved/v%u %s/",
-                    w.path, v, w.path, v, w.path);
-                cr_assert_eq(system(command), 0);
-        }
+        restore(2);
+        restore(3);
         cr_assert_eq(writing_recover(&w, leaves), 0, "%s", w.why);
         cr_assert_eq(w.tip.leaves, leaves);
         cr_assert_eq(vault_begin(w.vault, w.why), 0, "%s", w.why);

@@ -116,6 +116,7 @@ writing_init_volumes(struct writing *w, uint32_t data, uint32_t parity)
         w->config.data = data;
         w->config.parity = parity;
         w->config.share_percent = 100;
+        w->config.segment_bytes = segment_bytes_min(data);
 }
 
 /* Opens and recovers; the error of whichever failed, with the vault closed. */
