@@ -181,7 +181,7 @@ Test(crash, every_step_of_a_life)
 {
         begin();
         large = 2100;
-        for (unsigned n = 1, round = 0; n < 160; n += stride(7), round++) {
+        for (unsigned n = 1, round = 0; n < 160; n += stride(17), round++) {
                 crash_at(round, n);
                 expect_survival(n);
         }
