@@ -39,8 +39,8 @@ int head_write(const char *path, const struct head *head);
 #define BOOT_EPOCH_MAX ((1u << 20) - 1)
 int boot_epoch_next(const char *path, uint32_t floor, uint32_t *epoch);
 /* The same in n folders, of which at least need must answer (the others are skipped): above what any of
- * them holds, flushed in need or more. The folders of a vault's members with need > m: then every set of
- * volumes that a later start may have knows of it. */
+ * them holds, and flushed in need or more. On a vault's volumes need = k: any k of k+m, which is what a
+ * later start must have, share a volume with those that know. */
 int boot_epoch_next_all(struct io *io, const char *const *paths, unsigned n, unsigned need,
     uint32_t floor, uint32_t *epoch);
 
