@@ -1,93 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guards: the simulator counts as acknowledged only what is: protected, 2.01, a leaf of its own; it
- * answers Echo, waits after 5.03, retransmits identically, and never repeats a partial IV. */
-#include "bench/sim_loop.h"
-#include "tests/unit/bench/gateway.h"
+ * answers Echo, and never repeats a partial IV. */
+#include "tests/unit/bench/sim_run.h"
 
-#include <criterion/criterion.h>
 #include <errno.h>
 #include <jansson.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static volatile sig_atomic_t stop;
-
-struct run {
-        struct sim_counters counters;
-        struct gateway *gateway;
-        char folder[64];
-        int result;
-};
-
-static void
-path_of(const struct run *run, const char *name, char out[96])
-{
-        snprintf(out, 96, "%s/%s", run->folder, name);
-}
-
-static void
-run_sim(struct run *run, enum behaviour behaviour, const char *records, const char *drain,
-    const char *extra)
-{
-        static struct sim sim;
-        struct sim_options options;
-        char why[SIM_WHY] = "", address[64], acks[96], progress[96], summary[96];
-        char *argv[24] = {"aorta-sim", "--gateway", address, "--devices", NULL, "--rate", "200",
-            "--records", (char *)records, "--drain", (char *)drain, "--ack-log", acks, "--progress",
-            progress, "--summary", summary, (char *)extra, NULL};
-
-        memset(run, 0, sizeof(*run));
-        snprintf(run->folder, sizeof(run->folder), "/tmp/aorta-sim-run-XXXXXX");
-        cr_assert_not_null(mkdtemp(run->folder));
-        run->gateway = gateway_start(behaviour);
-        snprintf(
-            address, sizeof(address), "127.0.0.1:%u", ntohs(run->gateway->address.v4.sin_port));
-        argv[4] = run->gateway->devices_path;
-        path_of(run, "acks", acks);
-        path_of(run, "progress", progress);
-        path_of(run, "summary", summary);
-        cr_assert_eq(sim_options_parse(&options, extra != NULL ? 18 : 17, argv, why), 0, "%s", why);
-        cr_assert_eq(sim_open(&sim, &options, &stop, why), 0, "%s", why);
-        run->result = sim_run(&sim, why);
-        cr_assert_eq(run->result, 0, "%s", why);
-        cr_assert_eq(sim_report_summary(&sim.report, &options, sim_seconds(&sim)), 0);
-        run->counters = sim.report.counters;
-        sim_close(&sim);
-}
-
-static void
-end(struct run *run)
-{
-        static const char *const names[] = {"acks", "progress", "summary"};
-        char path[96];
-
-        cr_expect_eq(run->gateway->repeated_pivs, 0);
-        gateway_stop(run->gateway);
-        for (unsigned i = 0; i < 3; i++) {
-                path_of(run, names[i], path);
-                unlink(path);
-        }
-        rmdir(run->folder);
-}
-
-static unsigned
-lines_of(const struct run *run, const char *name)
-{
-        char path[96];
-        unsigned lines = 0;
-        FILE *file;
-        int c;
-
-        path_of(run, name, path);
-        file = fopen(path, "r");
-        cr_assert_not_null(file);
-        while ((c = fgetc(file)) != EOF)
-                lines += c == '\n';
-        fclose(file);
-        return lines;
-}
 
 Test(sim, every_record_is_acknowledged_logged_and_summed_up)
 {
@@ -186,18 +103,6 @@ Test(sim, echo_without_end_is_an_error)
         end(&run);
 }
 
-/* Endless: ended by --for, while the devices wait. */
-Test(sim, after_busy_it_waits_and_tries_again)
-{
-        struct run run;
-
-        run_sim(&run, BUSY_FIRST, "400", "5", NULL);
-        cr_expect_eq(run.counters.busy, GATEWAY_DEVICES);
-        cr_expect_eq(run.counters.acked, 400);
-        cr_expect_eq(run.counters.errors + run.counters.refused, 0);
-        end(&run);
-}
-
 Test(sim, what_is_refused_at_the_end_is_neither_lost_nor_acknowledged)
 {
         struct run run;
@@ -205,17 +110,6 @@ Test(sim, what_is_refused_at_the_end_is_neither_lost_nor_acknowledged)
         run_sim(&run, BUSY_ALWAYS, "4", "5", NULL);
         cr_expect_eq(run.counters.refused, 4);
         cr_expect_eq(run.counters.acked + run.counters.errors + run.counters.unanswered, 0);
-        end(&run);
-}
-
-Test(sim, silence_brings_an_identical_retransmission)
-{
-        struct run run;
-
-        run_sim(&run, SILENT_FIRST, "4", "10", NULL);
-        cr_expect_eq(run.counters.acked, 4);
-        cr_expect_eq(run.counters.retransmitted, 4);
-        cr_expect_eq(run.gateway->identical, 4);
         end(&run);
 }
 
