@@ -18,6 +18,7 @@
 #define LOG_BUNDLE_BYTES       (LOG_TILE_HASHES * LOG_BUNDLE_ENTRY_BYTES)
 #define LOG_TILE_BYTES_MAX     LOG_BUNDLE_BYTES
 #define LOG_TILE_PATH_BYTES    64u /* tile/entries/ and seven groups of digits and .p/255 */
+#define PROOF_HASHES_MAX       64u /* the height of the largest tree */
 #define LOG_PENDING_FILES_MAX  64u /* synced one by one; more are synced with the file system */
 #define LOG_PENDING_DIRS_MAX   64u
 
@@ -85,6 +86,14 @@ int log_tile_read(int folder, int level, uint64_t n, unsigned width, uint8_t *by
 /* Removes the partial tiles of a tile that is full and published. Best effort: what is left is
  * tried again at the next start, and harms nothing. */
 void log_partials_remove(int folder, int level, uint64_t n);
+
+/* The source of a folder. */
+struct log_folder {
+        struct log_source source;
+        int folder;
+};
+int log_folder_source(struct log_folder *folder, const char *path, char *why);
+void log_folder_close(struct log_folder *folder);
 
 int checkpoint_read(int folder, const struct note_verifier *verifier, struct checkpoint *checkpoint,
     char *note, long *note_bytes, char *why);
