@@ -315,7 +315,7 @@ static int
 source_prove(const struct log_source *source, const struct checkpoint *published, uint64_t leaf,
     uint64_t size, uint8_t proof[PROOF_HASHES_MAX][HASH_BYTES], unsigned *n, char *why)
 {
-        struct reader *reader;
+        struct reader *reader = NULL;
         int error;
 
         if (leaf >= size)
@@ -333,7 +333,7 @@ static int
 source_prove_consistency(const struct log_source *source, const struct checkpoint *published,
     struct consistency *consistency, char *why)
 {
-        struct reader *reader;
+        struct reader *reader = NULL;
         int error;
 
         if (consistency->old_size > consistency->new_size)
