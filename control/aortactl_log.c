@@ -206,8 +206,8 @@ tell_verified(const struct ctl *ctl, const struct checkpoint *checkpoint, uint64
                 putchar('\n');
                 json_decref(shown);
         } else if (failure != NULL) {
-                ctl_fail(CTL_FAILED, "NOT verified: %s (%" PRIu64 " leaves before it are good)",
-                    failure, leaves);
+                ctl_fail(CTL_FAILED, "NOT verified: %s (stopped after %" PRIu64 " leaves)", failure,
+                    leaves);
         } else if (leaves == 0) {
                 puts("verified 0 leaves: the log is empty");
         } else {
