@@ -23,7 +23,8 @@ shared=${AORTA_SHARED:-$here/../shared}
 # Not $TMPDIR, which may be memory: the ledger writes with O_DIRECT.
 work=$(mktemp -d /var/tmp/aorta-smoke-XXXXXX)
 state=$work/var
-mkdir -m 700 "$state"
+umask 077
+mkdir "$state"
 daemon_pid=
 daemon_status=
 ip4=10.77.0.2 ip6=fd77::2

@@ -25,11 +25,12 @@ done
 contains "./aorta help" '^usage: ./aorta' "$(aorta help)"
 
 for round in first second; do
-        aorta up --state "$lab_state" --devices 200 --rate 400 --for 4 --json > "$work/up.out" 2> "$work/up.err"
-        same "$round up: exit status ($(one_line 2 < "$work/up.err"))" 0 $?
+        aorta up --state "$lab_state" --devices 200 --rate 400 --for 3 --json > "$work/up.out" 2> "$work/up.err"
+        status=$?
+        same "$round up: exit status ($(one_line 2 < "$work/up.err"))" 0 $status
         summary=$(tail -n 1 "$work/up.out")
         same "$round up: the summary's keys" ack_p50_us,ack_p99_us,acked,leaves,log_verified,lost,records_per_s,sent "$(jq -r 'keys | join(",")' <<< "$summary")"
-        same "$round up: nothing lost, all verified" true "$(jq '.lost == 0 and .log_verified and .acked == .sent and .acked > 400 and .leaves >= .acked and .ack_p99_us >= .ack_p50_us and .ack_p50_us > 0' <<< "$summary")"
+        same "$round up: nothing lost, all verified" true "$(jq '.lost == 0 and .log_verified and .acked == .sent and .acked > 300 and .leaves >= .acked and .ack_p99_us >= .ack_p50_us and .ack_p50_us > 0' <<< "$summary")"
         contains "$round up: says which link it took" 'link: ' "$(cat "$work/up.err")"
         contains "$round up: the live line" 'records/s +acknowledged [0-9]+ +p50 [0-9]+ us +p99 [0-9]+ us +leaves [0-9]+ +drops [0-9]+' "$(cat "$work/up.err")"
         if has_link aorta1 || daemon_left; then not_ok "$round up: leaves something behind"; else ok "$round up: leaves nothing behind"; fi
@@ -37,9 +38,11 @@ done
 
 rm -rf "$lab_state"
 aorta up --state "$lab_state" --keep > "$work/up.out" 2> "$work/up.err"
-same "up --keep: exit status ($(one_line 2 < "$work/up.err"))" 0 $?
+status=$?
+same "up --keep: exit status ($(one_line 2 < "$work/up.err"))" 0 $status
 out=$(timeout -k 1 60 coap-client-notls -m post -t 110 -e '[{"bn":"urn:dev:ow:10e2073a01080063:","n":"8867-4","u":"beat/min","v":72}]' 'coap://10.77.0.2/vitals?d=demo' 2>&1)
-same "the README's coap-client line succeeds ($out)" 0 $?
+status=$?
+same "the README's coap-client line succeeds ($out)" 0 $status
 same "record get 0" 72 "$(AORTA_STATE=$lab_state "$build/aortactl" record get 0 --json | jq '.senml[0].v')"
 contains "log verify" 'verified 1 lea' "$(AORTA_STATE=$lab_state "$build/aortactl" log verify 2>&1)"
 aorta up --state "$lab_state" --keep > "$work/up.out" 2> "$work/up.err"
@@ -60,6 +63,7 @@ up=$!
 waits 90 grep -q 'acknowledged [1-9]' "$work/up.err" || not_ok "up without --for shows nothing: $(one_line < "$work/up.err")"
 kill -INT -- "-$up"
 wait "$up"
-same "Ctrl-C: exit status ($(one_line 2 < "$work/up.err"))" 0 $?
+status=$?
+same "Ctrl-C: exit status ($(one_line 2 < "$work/up.err"))" 0 $status
 same "Ctrl-C: the summary" true "$(tail -n 1 "$work/up.out" | jq '.lost == 0 and .log_verified and .acked == .sent and .acked > 0')"
 finish
