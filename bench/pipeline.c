@@ -69,7 +69,6 @@ start_dataplane(struct bench *bench, unsigned run, char *why)
             .ip4 = {10, 77, 0, 2},
             .realm = 1,
             .boot_epoch = run + 1,
-            .seal_epoch = (uint64_t)(run + 1) << 36,
             .backend = options->backend,
             .contexts = bench->contexts,
             .view = bench->view,
@@ -79,7 +78,6 @@ start_dataplane(struct bench *bench, unsigned run, char *why)
 
         if (r < 0)
                 return r;
-        config.seal_epoch |= randombytes_random();
         randombytes_buf(config.echo_secret, sizeof(config.echo_secret));
         config.port[0].port_id = bench->feed->port_id;
         config.port[0].queues = PIPELINE_QUEUES;
@@ -262,6 +260,7 @@ run_wave(struct bench *bench, uint32_t n, struct pipeline_result *result, char *
         after_n = dataplane_node_stats(bench->dataplane, after, PIPELINE_STAGES_MAX);
         add_stages(result, before, before_n, after, after_n);
         result->cycles += feed->last_tsc - feed->first_tsc;
+        result->ran_ns += feed->ran_ns;
         result->records += n;
         check_replies(bench, bench->next_record, n, result);
         bench->next_record += n;

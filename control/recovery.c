@@ -188,11 +188,10 @@ load_keys(struct daemon *daemon, struct note_signer **signer, char *why)
 
 /* A new epoch, above both memories and durable in both. */
 static int
-take_epoch(struct daemon *daemon, struct recovered *recovered, char *why)
+take_epoch(struct daemon *daemon, char *why)
 {
         const struct config *config = &daemon->config;
         uint32_t volume, state;
-        uint64_t random = 0;
         int r = boot_epoch_next(config->volume, 0, &volume);
 
         if (r == 0)
@@ -209,8 +208,6 @@ take_epoch(struct daemon *daemon, struct recovered *recovered, char *why)
         }
         assert(state == volume);
         daemon->boot_epoch = state;
-        randombytes_buf(&random, sizeof(random));
-        recovered->seal_epoch = (uint64_t)state << 36 | (random & ((UINT64_C(1) << 36) - 1));
         return 0;
 }
 
@@ -337,7 +334,7 @@ open_all(struct daemon *daemon, struct recovered *recovered, char *why)
         r = registry_open(&daemon->registry, &registry, why);
         if (r < 0)
                 return r;
-        r = take_epoch(daemon, recovered, why);
+        r = take_epoch(daemon, why);
         if (r < 0)
                 return r;
         log.signer = signer;
