@@ -129,5 +129,10 @@ int consistency_check(uint64_t old_size, const uint8_t old_root[HASH_BYTES], uin
 int log_tile_path(char *out, size_t out_bytes, int level /* -1: entries */, uint64_t n, unsigned width /* 0: full */);
 /* The reverse: strict, so that every tile has one path. 0 or -EBADMSG. */
 int log_tile_path_parse(const char *path, int *level, uint64_t *n, unsigned *width);
+/* Is the tile, or part of it, one of the tree of that size? (Its own last tile at that width, or one of a
+ * smaller tree: parts of a tile that is full may be gone.) */
+bool log_tile_published(uint64_t size, int level, uint64_t n, unsigned width);
+/* The length of a tile's file. */
+size_t log_tile_bytes(int level, unsigned width);
 
 #endif

@@ -3,6 +3,7 @@
  * that log_tile_path() writes. */
 #include "ledger/log_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -76,4 +77,20 @@ log_tile_path_parse(const char *path, int *level, uint64_t *n, unsigned *width)
             strcmp(canonical, path) != 0)
                 return -EBADMSG;
         return 0;
+}
+
+bool
+log_tile_published(uint64_t size, int level, uint64_t n, unsigned width)
+{
+        if (level >= (int)LOG_LEVELS) /* none of 2^64 leaves reach so high */
+                return false;
+        assert(level >= LOG_ENTRIES && width < LOG_TILE_HASHES);
+        return n < tiles_index(size, level) ||
+               (n == tiles_index(size, level) && width > 0 && width <= tiles_width(size, level));
+}
+
+size_t
+log_tile_bytes(int level, unsigned width)
+{
+        return (width > 0 ? width : LOG_TILE_HASHES) * tiles_unit_bytes(level);
 }
