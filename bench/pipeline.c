@@ -20,13 +20,16 @@
 #include <rte_malloc.h>
 #include <sodium.h>
 
-#define NAP_NS         1000000L
-#define STUCK_NAPS     20000u /* of no progress: 20 s and more */
-#define SPARE_SEGMENTS 4u
-#define RESERVE_BYTES  (UINT64_C(64) << 20)
-#define LEAF_NONE      UINT64_MAX
-#define FLUSH_BUCKETS  64u
-#define WRITER_NAP_NS  100000L
+#define NAP_NS              1000000L
+#define STUCK_NAPS          20000u /* of no progress: 20 s and more */
+#define SPARE_SEGMENTS      4u
+#define SEGMENT_BYTES_SMALL (4u << 20)
+#define SEGMENT_BYTES_LARGE (64u << 20)
+#define BLOCK_BYTES         4096u
+#define STORED_OVERHEAD     256u /* of a record, on the disk, about */
+#define RESERVE_BYTES       (UINT64_C(64) << 20)
+#define LEAF_NONE           UINT64_MAX
+#define FLUSH_BUCKETS       64u
 static_assert(PATH_MAX == 4096, "host_make_folder()'s path");
 
 struct bench {
@@ -90,11 +93,24 @@ start_dataplane(struct bench *bench, unsigned run, char *why)
         return r;
 }
 
+/* The default's, but for runs so short that zeroing segments would take longer than they do. */
+static uint32_t
+segment_bytes(const struct pipeline_options *options)
+{
+        uint64_t all = options->records * (options->payload_bytes + STORED_OVERHEAD);
+        uint64_t wanted = all / SPARE_SEGMENTS;
+
+        return wanted < SEGMENT_BYTES_SMALL   ? SEGMENT_BYTES_SMALL
+               : wanted < SEGMENT_BYTES_LARGE ? (uint32_t)wanted / BLOCK_BYTES * BLOCK_BYTES
+                                              : SEGMENT_BYTES_LARGE;
+}
+
 static int
 start_ledger(struct bench *bench, unsigned run, char *why)
 {
         const struct pipeline_options *options = bench->options;
         struct vault_config vault = {.path = bench->folder,
+            .segment_bytes = segment_bytes(options),
             .spare_segments = SPARE_SEGMENTS,
             .reserve_bytes = RESERVE_BYTES};
         struct vault_tip tip = {0};
@@ -334,7 +350,8 @@ invert_leaves(struct bench *bench, struct pipeline_result *result, bool count)
 static int
 verify(struct bench *bench, struct pipeline_result *result, char *why)
 {
-        struct vault_config config = {.path = bench->folder};
+        struct vault_config config = {
+            .path = bench->folder, .segment_bytes = segment_bytes(bench->options)};
         struct checking checking = {bench, result};
         struct vault_tip tip;
         int r;

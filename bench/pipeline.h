@@ -40,10 +40,12 @@ struct pipeline_result {
         uint64_t cycles;        /* from the first request fed to the last answer taken, per wave */
         uint64_t feeder_cycles; /* of them: copying requests in and answers out */
         uint64_t idle_cycles;   /* of them: walks that found nothing (waiting for flushes) */
+        uint64_t ran_ns;        /* CPU time of the worker's thread meanwhile */
         double records_per_s;
         struct node_stat stages[PIPELINE_STAGES_MAX];
         unsigned stages_n;
         uint64_t groups, flush_p50_us, flush_p99_us;
+        double core_share;  /* of the measured time that the worker's thread really ran */
         double writer_busy; /* share of the writer's core */
         uint64_t busy, drops;
 };

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <rte_cycles.h>
 #include <rte_eth_ring.h>
@@ -182,6 +183,15 @@ give_frames(struct feed *feed, unsigned q, unsigned n)
         return n;
 }
 
+static uint64_t
+thread_ns(void)
+{
+        struct timespec ran;
+
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
+        return (uint64_t)ran.tv_sec * UINT64_C(1000000000) + (uint64_t)ran.tv_nsec;
+}
+
 void
 feed_before_walk(void *user, unsigned worker)
 {
@@ -196,6 +206,9 @@ feed_before_walk(void *user, unsigned worker)
                 return; /* between waves */
         begin = rte_rdtsc();
         if (feed->fed == feed->base) {
+                /* Two system calls a wave, before it and after. */
+                feed->first_ran_ns = thread_ns();
+                begin = rte_rdtsc();
                 feed->first_tsc = feed->walk_tsc = begin;
                 feed->last_idle = false;
         }
@@ -217,6 +230,9 @@ feed_before_walk(void *user, unsigned worker)
         feed->last_idle = gave == 0 && took == 0;
         feed->walk_tsc = begin;
         feed->cycles += feed->last_idle ? 0 : end - begin;
-        feed->last_tsc = end;
+        if (taken == limit) {
+                feed->last_tsc = end;
+                feed->ran_ns = thread_ns() - feed->first_ran_ns;
+        }
         atomic_store_explicit(&feed->taken, taken, memory_order_release);
 }

@@ -43,7 +43,8 @@ struct feed {
         _Alignas(64) _Atomic uint64_t taken; /* answers; read by the main thread */
         uint64_t fed;
         uint64_t strange; /* frames that answer none of the wave's requests, or answer twice */
-        uint64_t first_tsc, last_tsc; /* of the wave */
+        uint64_t first_tsc, last_tsc;  /* of the wave */
+        uint64_t first_ran_ns, ran_ns; /* the thread's CPU time: at the wave's begin, and of it */
         uint64_t cycles, idle_cycles;
         uint64_t walk_tsc; /* begin of the last call */
         bool last_idle;    /* the last walk was given nothing */

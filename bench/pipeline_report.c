@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REAL_DIGITS    8
+#define CORE_SHARE_LOW 0.98
+
 static int
 by_rate(const void *a, const void *b)
 {
@@ -77,6 +80,10 @@ report_text(const struct pipeline_options *options, const struct pipeline_enviro
                "%.1f %%)\n",
             options->no_flush ? "not durable (--no-flush)" : "durable", m->records_per_s,
             100 * part(m, m->feeder_cycles), 100 * part(m, m->idle_cycles));
+        if (m->core_share < CORE_SHARE_LOW)
+                printf("WARNING: the worker had its core for only %.0f %% of the time: other "
+                       "programs ran there, and all figures are worse for it\n",
+                    100 * m->core_share);
         printf("cycles a record: %.0f in all, %.0f in nodes, %.0f feeding, %.0f idle\n",
             a_record(m, m->cycles), a_record(m, nodes_cycles(m)), a_record(m, m->feeder_cycles),
             a_record(m, m->idle_cycles));
@@ -110,12 +117,12 @@ report_json(const struct pipeline_options *options, const struct pipeline_enviro
                 if (m->stages[i].objs > 0)
                         json_object_set_new(
                             stages, m->stages[i].name, json_real(a_record(m, m->stages[i].cycles)));
-        report = json_pack("{s:s, s:f, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "benchmark",
+        report = json_pack("{s:s, s:f, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "benchmark",
             "pipeline", "records_per_s", m->records_per_s, "runs", runs, "cycles_per_record",
             a_record(m, m->cycles), "node_cycles_per_record", a_record(m, nodes_cycles(m)),
             "feeder_cycles_per_record", a_record(m, m->feeder_cycles), "feeder_share",
             part(m, m->feeder_cycles), "idle_share", part(m, m->idle_cycles), "writer_busy",
-            m->writer_busy, "stages", stages);
+            m->writer_busy, "core_share", m->core_share, "stages", stages);
         json_object_update_new(report,
             json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "durable",
                 !options->no_flush, "records", (json_int_t)SUM(records), "verified",
@@ -130,7 +137,7 @@ report_json(const struct pipeline_options *options, const struct pipeline_enviro
                         "kernel", environment->kernel, "memory", environment->memory, "tsc_hz",
                         (json_int_t)environment->tsc_hz, "worker_core", environment->worker_core,
                         "control_core", environment->control_core));
-        json_dumpf(report, stdout, JSON_COMPACT);
+        json_dumpf(report, stdout, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
         putchar('\n');
         json_decref(report);
 }
