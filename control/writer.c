@@ -306,6 +306,7 @@ land(struct writer *writer, uint32_t wait_us)
         assert(done == writer->flying);
         us = (rte_rdtsc() - writer->submitted_tsc) * 1000000 / writer->tsc_hz;
         count(&writer->stats.flush_us[writer_flush_bucket(us)], 1);
+        count(&writer->stats.flush_us_sum, us);
         writer->flying = NULL;
         acknowledge(
             writer, group_entries(done), &writer->recipients[writer->filling_recipients ^ 1]);
