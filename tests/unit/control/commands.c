@@ -2,6 +2,7 @@
 /* The commands on a registry, contexts and a vault of their own, without a data plane: each refusal
  * with its message, and a record opened to what the device wrote. */
 #include "control/commands.h"
+#include "control/hex.h"
 #include "control/registry.h"
 #include "crypto/seal.h"
 #include "ledger/leaf.h"
@@ -355,4 +356,40 @@ Test(commands, record_scan)
         cr_assert_eq(json_integer_value(json_array_get(origin, 3)), (json_int_t)demo.context_id);
         refused("{\"command\":\"record scan\",\"leaf\":1}", "ENOENT",
             "there is no leaf 1: the ledger has leaves 0 to 0");
+}
+
+/* What is handed out is enough to make the log's entry anew, and the key only when asked for. */
+Test(commands, record_export_and_key)
+{
+        uint8_t sealed[SEAL_BYTES_MAX], key[32], hash[32], digest[32], plain[SEAL_PAYLOAD_MAX];
+        static const char senml[] = "[{\"n\":\"8867-4\",\"u\":\"beat/min\",\"v\":72}]";
+        char wanted[65];
+        long sealed_bytes;
+
+        commit_record(senml, 0, 1, 0);
+        commit_record(senml, 0, 2, 1);
+        cr_assert(ask("{\"command\":\"record export\",\"leaf\":0}"), "%s", text_of("error"));
+        sealed_bytes = hex_decode(sealed, sizeof(sealed), text_of("sealed"));
+        cr_assert_eq(sealed_bytes, (long)(SEAL_OVERHEAD + strlen(senml)));
+        snprintf(wanted, sizeof(wanted), "%s", text_of("digest"));
+        cr_assert_null(json_object_get(last, "key"));
+        cr_assert(ask("{\"command\":\"record key-hash\",\"leaf\":0}"), "%s", text_of("error"));
+        cr_assert_eq(hex_decode(hash, sizeof(hash), text_of("key_hash")), 32);
+        cr_assert_null(json_object_get(last, "key"));
+        cr_assert_str_eq(text_of("patient"), "anna");
+        seal_digest(digest, hash, sealed, (size_t)sealed_bytes);
+        char got[65];
+        hex_encode(got, digest, sizeof(digest));
+        cr_assert_str_eq(got, wanted);
+        cr_assert(ask("{\"command\":\"record key\",\"leaf\":0}"), "%s", text_of("error"));
+        cr_assert_eq(hex_decode(key, sizeof(key), text_of("key")), 32);
+        cr_assert_eq(seal_open_record(plain, sealed, (size_t)sealed_bytes, key), 0);
+        cr_assert_eq(memcmp(plain, senml, strlen(senml)), 0);
+        /* No key for a record that it does not open. */
+        refused("{\"command\":\"record key\",\"leaf\":1}", "EBADMSG",
+            "leaf 1 is damaged: its digest does not fit its patient's key and its bytes");
+        cr_assert(ask("{\"command\":\"record export\",\"leaf\":1}"));
+        refused("{\"command\":\"record export\",\"leaf\":2}", "ENOENT",
+            "there is no leaf 2: the ledger has leaves 0 to 1");
+        refused("{\"command\":\"record key-hash\"}", "EINVAL", "leaf is missing");
 }
