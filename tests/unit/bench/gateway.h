@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define GATEWAY_DEVICES 4
@@ -39,6 +40,7 @@ enum behaviour {
         OTHER_REQUEST, /* protected for another partial IV */
         BAD_REQUEST,   /* protected 4.00 */
         REJECT,        /* RST */
+        WRONG_ID,      /* an ACK of another message ID */
 };
 
 struct gateway_device {
@@ -46,6 +48,7 @@ struct gateway_device {
         uint8_t common_iv[OSCORE_NONCE_BYTES_MAX];
         _Alignas(64) uint8_t open_key[2048], seal_key[2048];
         uint64_t server_piv, last_piv;
+        uint64_t first_ns;
         unsigned requests, first_bytes;
         uint8_t first[1500];
 };
@@ -59,7 +62,7 @@ struct gateway {
         struct engine *engine;
         struct gateway_device devices[GATEWAY_DEVICES];
         uint64_t leaf;
-        atomic_uint requests, acks, echoes_right, identical, repeated_pivs, resets;
+        atomic_uint requests, acks, echoes_right, identical, repeated_pivs, resets, early;
         char devices_path[64];
 };
 
@@ -218,6 +221,15 @@ gateway_choose(struct gateway *gateway, struct gateway_device *device,
         return true;
 }
 
+static inline uint64_t
+gateway_now_ns(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
 static inline void
 gateway_note(struct gateway *gateway, struct gateway_device *device, const uint8_t *data,
     size_t bytes, uint64_t piv)
@@ -225,12 +237,16 @@ gateway_note(struct gateway *gateway, struct gateway_device *device, const uint8
         gateway->requests++;
         device->requests++;
         if (device->requests == 1) {
+                device->first_ns = gateway_now_ns();
                 memcpy(device->first, data, bytes);
                 device->first_bytes = (unsigned)bytes;
         } else if (device->first_bytes == bytes && memcmp(device->first, data, bytes) == 0) {
                 gateway->identical++;
                 return;
         }
+        /* Told to wait a second, it came sooner. */
+        gateway->early += gateway->behaviour == BUSY_FIRST && device->requests == 2 &&
+                          gateway_now_ns() < device->first_ns + UINT64_C(1000000000);
         gateway->repeated_pivs += device->requests > 1 && piv <= device->last_piv;
         device->last_piv = piv;
 }
@@ -269,7 +285,7 @@ gateway_serve(struct gateway *gateway, const uint8_t *data, size_t bytes,
         cr_assert(gateway_unseal(gateway, device, &message, option.piv, plain, &inner));
         cr_assert(coap_uri_path_equals(&inner, "vitals"));
         gateway_note(gateway, device, data, bytes, option.piv);
-        answer.message_id = message.message_id;
+        answer.message_id = (uint16_t)(message.message_id + (gateway->behaviour == WRONG_ID));
         if (gateway->behaviour == REJECT) {
                 coap_write_empty(out, COAP_RST, message.message_id);
                 sendto(gateway->fd, out, COAP_HEADER_BYTES, 0, from, from_bytes);

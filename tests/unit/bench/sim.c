@@ -140,6 +140,17 @@ Test(sim, the_leaf_of_another_acknowledgement_is_an_error)
         expect_only_errors(SAME_LEAF, 1);
 }
 
+Test(sim, an_ack_of_another_message_id_is_no_answer)
+{
+        struct run run;
+
+        run_sim(&run, WRONG_ID, "4", "0.2", NULL);
+        cr_expect_eq(run.counters.acked, 0);
+        cr_expect_eq(run.counters.unanswered, 4);
+        cr_expect_eq(run.counters.stale, 4);
+        end(&run);
+}
+
 Test(sim, a_success_without_a_leaf_is_an_error)
 {
         expect_only_errors(NO_LEAF, 0);

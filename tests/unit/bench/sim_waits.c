@@ -9,6 +9,7 @@ Test(sim_waits, after_busy_it_waits_and_tries_again)
         run_sim(&run, BUSY_FIRST, "1500", "5", NULL);
         cr_expect_eq(run.counters.busy, GATEWAY_DEVICES);
         cr_expect_eq(run.counters.acked, 1500);
+        cr_expect_eq(run.gateway->early, 0);
         cr_expect_eq(run.counters.errors + run.counters.refused, 0);
         end(&run);
 }
