@@ -550,7 +550,7 @@ Test(writer, publisher_holds_a_full_queue_and_loses_nothing)
         start_publisher(10);
         for (unsigned i = 0; i < BATCH; i++)
                 entries[i * LEAF_ENTRY_BYTES] = (uint8_t)i;
-        while (publisher_push(publisher, entries, BATCH))
+        while (in < (1u << 21) && publisher_push(publisher, entries, BATCH))
                 in += BATCH;
         cr_expect_gt(in, 100000);
         cr_expect_not(publisher_push(publisher, entries, BATCH), "a full queue took more");
