@@ -305,7 +305,7 @@ read_ledger(struct yaml_reader *reader, const struct yaml_key *key, void *user)
 {
         struct yaml_key keys[] = {
             {"volume", read_text, offsetof(struct config, volume), 1, PATH_MAX - 1},
-            U32("segment_mib", segment_mib, 4, 2048),
+            U32("segment_mib", segment_mib, 4, 1024),
             U32("reserve_mib", reserve_mib, 0, 1u << 20),
             U32("group_records", group_records, 1, 4096),
             U32("group_us", group_us, 1, 1000000),

@@ -223,7 +223,7 @@ Test(config, numbers_say_their_range)
         refused("realm: 4294967296\n",
             "a.yaml:1:8: realm must be a number from 0 to 4294967295, not \"4294967296\"");
         refused("ledger: { segment_mib: 3 }\n",
-            "a.yaml:1:24: segment_mib must be a number from 4 to 2048, not \"3\"");
+            "a.yaml:1:24: segment_mib must be a number from 4 to 1024, not \"3\"");
         refused("dataplane: { workers: 17 }\n",
             "a.yaml:1:23: workers must be a number from 1 to 16, not \"17\"");
         refused("dataplane: { devices: 16777217 }\n",
