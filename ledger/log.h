@@ -97,6 +97,13 @@ struct log_source {
          * for a full one. 0, -ENOENT, -EBADMSG (of another length), or -errno. */
         int (*tile)(void *user, int level, uint64_t n, unsigned width, uint8_t *bytes);
 };
+/* A folder as a source, until it is closed; path outlives it. */
+struct log_folder {
+        struct log_source source;
+        int folder;
+};
+int log_folder_source(struct log_folder *folder, const char *path, char *why);
+void log_folder_close(struct log_folder *folder);
 /* log_read_checkpoint(), log_verify() and log_prove() of any source. note_bytes may be NULL. */
 int log_source_checkpoint(const struct log_source *source, const struct note_verifier *verifier,
     struct checkpoint *checkpoint, char *note, long *note_bytes, char *why);

@@ -87,14 +87,6 @@ int log_tile_read(int folder, int level, uint64_t n, unsigned width, uint8_t *by
  * tried again at the next start, and harms nothing. */
 void log_partials_remove(int folder, int level, uint64_t n);
 
-/* The source of a folder. */
-struct log_folder {
-        struct log_source source;
-        int folder;
-};
-int log_folder_source(struct log_folder *folder, const char *path, char *why);
-void log_folder_close(struct log_folder *folder);
-
 int checkpoint_read(int folder, const struct note_verifier *verifier, struct checkpoint *checkpoint,
     char *note, long *note_bytes, char *why);
 /* A decimal without sign or leading zeros, up to the byte `end`: characters used, or -EBADMSG. */
