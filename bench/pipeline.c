@@ -406,6 +406,9 @@ collect(struct bench *bench, struct pipeline_result *result)
                                     ? (double)result->records * (double)bench->environment->tsc_hz /
                                           (double)result->cycles
                                     : 0;
+        if (result->cycles > 0)
+                result->core_share = (double)result->ran_ns * 1e-9 *
+                                     (double)bench->environment->tsc_hz / (double)result->cycles;
         result->writer_busy =
             stats.cycles_all > 0 ? (double)stats.cycles_busy / (double)result->cycles : 0;
 }

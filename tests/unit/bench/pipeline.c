@@ -146,6 +146,7 @@ run_small(const char *flag, uint64_t records)
                 cr_expect_eq(results[i].replies_wrong + results[i].records_wrong, 0);
                 cr_expect_gt(results[i].records_per_s, 0);
                 cr_expect_gt(results[i].stages_n, 8);
+                cr_expect_gt(results[i].core_share, 0);
                 cr_expect_geq(results[i].cycles, results[i].feeder_cycles);
                 cr_expect(flag != NULL || results[i].groups > 0);
         }
