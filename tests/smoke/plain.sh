@@ -46,7 +46,8 @@ out=$(client -m get "coap://$ip4/r/0")
 answered "GET /r/0" 2.05 "$out"
 contains "says that it is durable" '"durable":true' "$out"
 lacks "and nothing of the patient" 'demo|72|8867' "$(grep -o '"durable".*' <<< "$out")"
-answered "GET /r/7" 4.04 "$(client -m get "coap://$ip4/r/7")"
+contains "GET of a leaf that is not there" '"durable":false' "$(client -m get "coap://$ip4/r/7")"
+answered "GET of what is no leaf" 4.04 "$(client -m get "coap://$ip4/r/x")"
 out=$(client -m get "coap://$ip4/.well-known/core")
 answered "GET /.well-known/core" 2.05 "$out"
 contains "lists the vitals" '</vitals>;ct="110 112"' "$out"
