@@ -2,6 +2,7 @@
 /* docs/operations.md names every drop reason, counter, configuration key and limit, as the code
  * does. */
 #include "control/config.h"
+#include "control/http.h"
 #include "control/yaml_reader.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/drops.h"
@@ -96,6 +97,11 @@ static const struct {
     LIMIT(BOOT_EPOCH_MAX, "starts of a state"),
     LIMIT(NOTE_NAME_BYTES_MAX, "bytes of the log's origin"),
     LIMIT(YAML_FILE_BYTES_MAX, "bytes of the configuration"),
+    LIMIT(HTTP_CONNECTIONS_MAX, "HTTP connections; more are closed"),
+    LIMIT(HTTP_CONNECTIONS_PER_IP_MAX, "HTTP connections of one address"),
+    LIMIT(HTTP_CONNECTION_BYTES_MAX, "bytes of an HTTP request's line and headers; more are 4xx"),
+    LIMIT(HTTP_IDLE_S, "seconds that a silent HTTP connection is kept"),
+    LIMIT(HTTP_METRICS_BYTES_MAX, "bytes of `/metrics`"),
 };
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
 
