@@ -149,10 +149,11 @@ pending_reserve(struct records *records, struct request *request, uint32_t room)
 {
         struct pending *pending;
 
-        if (records->free_n == 0)
-                return DROP_PENDING_FULL;
+        /* The ring first: a writer that stands still fills both. */
         if (records->ring_reserved >= room)
                 return DROP_RING_FULL;
+        if (records->free_n == 0)
+                return DROP_PENDING_FULL;
         request->pending = records->free[--records->free_n];
         pending = &records->pending[request->pending];
         assert(pending->state == PENDING_FREE);
