@@ -356,6 +356,7 @@ drain(struct sim *sim)
                 r = rest(sim, earliest(end, next_second));
                 now = sim_now_ns();
         }
+        wire_flush(sim->wire); /* the last acknowledgement of a separate response */
         sim->report.counters.unanswered += requests_taken(sim->requests);
         return r;
 }

@@ -14,7 +14,7 @@
 #define SIM_RATE_AN_ENDPOINT  200.0  /* below 65,536 message IDs / 247 s */
 #define SIM_ENDPOINTS_MIN     64u
 #define SIM_COAP_PORT         5683u
-#define SIM_DRAIN_S           5.0 /* covers one retransmission */
+#define SIM_DRAIN_S           10.0 /* covers two retransmissions: 3 s and 6 s at most */
 #define SIM_DRAIN_WITH_LOSS_S 30.0
 #define SIM_OPTIONS_WHY       512u
 

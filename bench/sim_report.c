@@ -15,6 +15,7 @@
 #define FIFO_WAIT_MS  5000u
 #define FIFO_PAUSE_MS 10u
 #define NS_PER_S      1e9
+#define REAL_DIGITS   10
 
 static int
 open_progress(const char *path)
@@ -143,7 +144,7 @@ sim_report_second(
                                      : 0));
                 json_object_set_new(line, "waiting", json_integer((json_int_t)waiting));
                 json_object_set_new(line, "behind", json_integer((json_int_t)behind));
-                text = json_dumps(line, JSON_COMPACT);
+                text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
                 /* A reader that is slow, or gone, misses lines; nothing else depends on them. */
                 if (text != NULL && dprintf(report->progress, "%s\n", text) < 0 && errno == EPIPE) {
                         close(report->progress);
@@ -198,7 +199,7 @@ summary_text(const struct sim_report *report, double seconds)
         json_object_set_new(summary, "refused", json_integer((json_int_t)report->counters.refused));
         json_object_set_new(summary, "seconds", rounded(seconds));
         json_object_set_new(summary, "error_samples", samples);
-        text = json_dumps(summary, JSON_COMPACT);
+        text = json_dumps(summary, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
         json_decref(summary);
         return text;
 }

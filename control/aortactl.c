@@ -14,7 +14,7 @@
 
 struct command {
         const char *words;    /* one or two */
-        const char *argument; /* its name in capitals, or NULL */
+        const char *argument; /* its name in capitals, or NULL; a second one after a space */
         ctl_fn *run;
         struct ctl_option options[CTL_OPTIONS_MAX];
         const char *line; /* of the overview */
@@ -61,19 +61,51 @@ static const struct command commands[] = {
     {"record get", "LEAF", ctl_record_get, {{NULL}}, "open a record",
         "Opens the record at a leaf of the ledger and prints its resolved SenML, device, patient,\n"
         "times and flags.\n"},
+    {"record export", "LEAF", ctl_record_export, {{"o", true}}, "write out a record, sealed",
+        "Writes the sealed bytes of the record at a leaf, as they lie in the vault: what "
+        "aorta-verify\n"
+        "checks with a proof. They are encrypted; their header tells the device's number and the "
+        "time.\n"
+        "  -o FILE            the file\n"},
+    {"record key-hash", "LEAF", ctl_record_key_hash, {{NULL}}, "print the hash of a record's key",
+        "Prints the SHA-256 of the patient's data key, which the record's digest in the log is "
+        "bound\n"
+        "to. It opens nothing, but it is the same for all records of the patient.\n"},
+    {"record key", "LEAF", ctl_record_key, {{"o", true}}, "hand out the key that opens a record",
+        "Writes the patient's data key, 64 hexadecimal digits, into a new file of mode 0600. It "
+        "opens\n"
+        "EVERY record of the patient, and cannot be taken back. For the patient alone.\n"
+        "  -o FILE            the new file\n"},
     {"log checkpoint", NULL, ctl_log_checkpoint, {{NULL}}, "publish and print the checkpoint", ""},
-    {"log verify", NULL, ctl_log_verify, {{NULL}}, "verify the whole log and every record",
+    {"log consistency", "OLD NEW", ctl_log_consistency, {{"url", true}, {"vkey", true}},
+        "prove that the log only grew",
+        "Proves from the tiles that the tree NEW extends the tree OLD, and prints roots and proof "
+        "(RFC\n"
+        "6962 2.1.2). Each is a number of leaves, or a file that holds a checkpoint kept from "
+        "then: "
+        "its\n"
+        "signature is checked, and its root must be the one that the tiles have.\n"
+        "  --url URL          of a log served over HTTP; no daemon is asked\n"
+        "  --vkey KEY         that log's verifier key\n"},
+    {"log verify", NULL, ctl_log_verify, {{"url", true}, {"vkey", true}},
+        "verify the whole log and every record",
         "Reads the log's folder itself, checks the checkpoint's signature, every tile and entry "
         "up\n"
         "to its size, and that each entry is that of a record in the vault which opens under its\n"
-        "patient's key.\n"},
+        "patient's key.\n"
+        "For a stranger, with no daemon and no vault: signature, tiles and entries.\n"
+        "  --url URL          of a log served over HTTP\n"
+        "  --vkey KEY         its verifier key\n"},
     {"log match", "FILE", ctl_log_match, {{NULL}}, "match acknowledgements against the ledger",
         "FILE has a line an acknowledgement: device, partial IV, leaf. Tells how many are lost "
         "(no\n"
         "such record at that leaf) and how many records there are twice.\n"},
-    {"log prove", "LEAF", ctl_log_prove, {{"o", true}}, "prove that a leaf is in the log",
+    {"log prove", "LEAF", ctl_log_prove, {{"o", true}, {"url", true}, {"vkey", true}},
+        "prove that a leaf is in the log",
         "Prints a proof (c2sp.org/tlog-proof@v1) against the newest checkpoint.\n"
-        "  -o FILE            into a file\n"},
+        "  -o FILE            into a file\n"
+        "  --url URL          of a log served over HTTP; no daemon is asked\n"
+        "  --vkey KEY         that log's verifier key\n"},
     {"log vkey", NULL, ctl_log_vkey, {{NULL}}, "print the log's verifier key", ""},
     {"graph", NULL, ctl_graph, {{"dot", true}}, "export the live graph of nodes",
         "  --dot FILE         into a file (default: standard output)\n"},
@@ -94,7 +126,7 @@ overview(FILE *to)
 {
         fputs("usage: aortactl [--json] [--socket PATH] COMMAND ...\n\n", to);
         for (size_t i = 0; i < COMMANDS; i++)
-                fprintf(to, "  %-16s %-5s %s\n", commands[i].words,
+                fprintf(to, "  %-16s %-7s %s\n", commands[i].words,
                     commands[i].argument != NULL ? commands[i].argument : "", commands[i].line);
         fprintf(to, "\n`aortactl COMMAND --help` tells more.\n\n%s", global_help);
 }
@@ -303,6 +335,12 @@ find_command(int argc, char **argv, int i, int *used)
         return NULL;
 }
 
+static bool
+takes_two(const struct command *command)
+{
+        return command->argument != NULL && strchr(command->argument, ' ') != NULL;
+}
+
 static int
 run(struct ctl *ctl, const struct command *command, int argc, char **argv, int i)
 {
@@ -315,10 +353,11 @@ run(struct ctl *ctl, const struct command *command, int argc, char **argv, int i
                 if (used < 0)
                         return CTL_USAGE;
                 if (used == 0) {
-                        if (command->argument == NULL || ctl->argument != NULL)
+                        if (ctl->argument != NULL ? !takes_two(command) || ctl->second != NULL
+                                                  : command->argument == NULL)
                                 return ctl_fail(CTL_USAGE, "%s: unexpected argument %s: see --help",
                                     command->words, argv[i]);
-                        ctl->argument = argv[i];
+                        *(ctl->argument == NULL ? &ctl->argument : &ctl->second) = argv[i];
                         used = 1;
                 }
                 i += used;
@@ -327,7 +366,8 @@ run(struct ctl *ctl, const struct command *command, int argc, char **argv, int i
                 help(command);
                 return CTL_OK;
         }
-        if (command->argument != NULL && ctl->argument == NULL)
+        if (command->argument != NULL &&
+            (ctl->argument == NULL || (takes_two(command) && ctl->second == NULL)))
                 return ctl_fail(
                     CTL_USAGE, "%s needs %s: see --help", command->words, command->argument);
         status = command->run(ctl);

@@ -12,8 +12,7 @@
 
 enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2, CTL_NO_DAEMON = 3 };
 
-#define CTL_OPTIONS_MAX  12u
-#define CTL_ARGUMENT_MAX 1u
+#define CTL_OPTIONS_MAX 12u
 
 struct ctl_option {
         const char *name; /* without the dashes */
@@ -27,7 +26,7 @@ struct ctl {
         bool json;
         struct client *client; /* connected at first need */
         struct ctl_option options[CTL_OPTIONS_MAX];
-        const char *argument; /* NULL: none */
+        const char *argument, *second; /* NULL: none */
 };
 
 /* The value of an option, "" for one without value; NULL when it was not given. */
@@ -48,6 +47,7 @@ long long ctl_integer(const json_t *object, const char *name);
 typedef int ctl_fn(struct ctl *ctl);
 ctl_fn ctl_status, ctl_graph, ctl_shutdown, ctl_record_get, ctl_device_add, ctl_device_add_many,
     ctl_device_list, ctl_device_show, ctl_device_remove, ctl_log_checkpoint, ctl_log_verify,
-    ctl_log_prove, ctl_log_vkey, ctl_log_match;
+    ctl_log_prove, ctl_log_vkey, ctl_log_match, ctl_log_consistency, ctl_record_export,
+    ctl_record_key_hash, ctl_record_key;
 
 #endif

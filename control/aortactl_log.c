@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* log checkpoint, verify, prove, vkey. What is verified is read from the log's folder by this
  * process; of the daemon it asks only what it alone can tell: the vault's records, opened. */
-#include "control/aortactl.h"
+#include "control/aortactl_source.h"
 
 #include "control/hex.h"
-#include "ledger/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,44 +62,53 @@ ctl_log_vkey(struct ctl *ctl)
         return CTL_OK;
 }
 
-int
-ctl_log_prove(struct ctl *ctl)
+/* The proof as text; its length, or -errno with why. */
+static long
+prove(const struct ctl_log *log, uint64_t leaf, struct checkpoint *checkpoint, char *text,
+    size_t text_bytes, char *why)
 {
-        static char note[NOTE_BYTES_MAX], text[PROOF_TEXT_BYTES];
+        static char note[NOTE_BYTES_MAX];
         uint8_t proof[64][HASH_BYTES];
-        const char *path, *out = ctl_option(ctl, "o");
-        struct note_verifier verifier;
-        struct checkpoint checkpoint;
-        char why[LOG_WHY_BYTES] = "";
-        json_t *answer, *shown;
         unsigned n = 0;
-        uint64_t leaf;
-        long bytes = 0;
-        FILE *file;
-        int rc, status;
+        int rc = log_source_checkpoint(log->source, &log->verifier, checkpoint, note, NULL, why);
 
-        if (!ctl_number(ctl->argument, INT64_MAX, &leaf))
-                return ctl_fail(CTL_USAGE, "a leaf is a number: 0, 1, 2, ...");
-        status = ask_log(ctl, "log checkpoint", &answer, &verifier);
-        if (status != CTL_OK)
-                return status;
-        path = ctl_text(answer, "path");
-        rc = log_read_checkpoint(path, &verifier, &checkpoint, note, why);
-        if (rc == 0 && leaf >= checkpoint.size) {
-                snprintf(why, sizeof(why), "there is no leaf %" PRIu64 ": the log has %" PRIu64,
-                    leaf, checkpoint.size);
+        if (rc == 0 && leaf >= checkpoint->size) {
+                snprintf(why, LOG_WHY_BYTES, "there is no leaf %" PRIu64 ": the log has %" PRIu64,
+                    leaf, checkpoint->size);
                 rc = -EINVAL;
         }
         if (rc == 0)
-                rc = log_prove(path, leaf, checkpoint.size, proof, &n, why);
-        if (rc == 0) {
-                bytes = proof_write(
-                    text, sizeof(text), leaf, (const uint8_t(*)[HASH_BYTES])proof, n, note);
-                rc = bytes < 0 ? (int)bytes : 0;
-        }
-        json_decref(answer);
+                rc = log_source_prove(
+                    log->source, checkpoint, leaf, checkpoint->size, proof, &n, why);
         if (rc != 0)
-                return ctl_fail(CTL_FAILED, "no proof: %s", why[0] != '\0' ? why : strerror(-rc));
+                return rc;
+        return proof_write(text, text_bytes, leaf, (const uint8_t(*)[HASH_BYTES])proof, n, note);
+}
+
+int
+ctl_log_prove(struct ctl *ctl)
+{
+        static char text[PROOF_TEXT_BYTES];
+        const char *out = ctl_option(ctl, "o");
+        struct checkpoint checkpoint;
+        char why[LOG_WHY_BYTES] = "";
+        struct ctl_log log;
+        uint64_t leaf;
+        json_t *shown;
+        long bytes;
+        int status;
+
+        if (!ctl_number(ctl->argument, INT64_MAX, &leaf))
+                return ctl_fail(CTL_USAGE, "a leaf is a number: 0, 1, 2, ...");
+        status = ctl_log_open(ctl, &log);
+        if (status != CTL_OK)
+                return status;
+        bytes = prove(&log, leaf, &checkpoint, text, sizeof(text), why);
+        if (bytes < 0)
+                status = ctl_fail(CTL_FAILED, "no proof: %s", ctl_log_why(&log, why, (int)bytes));
+        ctl_log_close(&log);
+        if (status != CTL_OK)
+                return status;
         if (ctl->json) {
                 shown = json_pack("{s:b, s:I, s:I, s:s}", "ok", 1, "leaf", (json_int_t)leaf, "size",
                     (json_int_t)checkpoint.size, "proof", text);
@@ -110,12 +118,7 @@ ctl_log_prove(struct ctl *ctl)
                 if (out == NULL)
                         return CTL_OK;
         }
-        file = out != NULL ? fopen(out, "we") : stdout;
-        if (file == NULL || fwrite(text, 1, (size_t)bytes, file) != (size_t)bytes ||
-            (out != NULL && fclose(file) != 0))
-                return ctl_fail(CTL_FAILED, "%s cannot be written: %s",
-                    out != NULL ? out : "the output", strerror(errno));
-        return CTL_OK;
+        return ctl_write_out(out, text, (size_t)bytes);
 }
 
 /* ---- verify ---- */
@@ -187,8 +190,8 @@ verify_entry(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_byt
         return 0;
 }
 
-static void
-tell_verified(const struct ctl *ctl, const struct checkpoint *checkpoint, uint64_t leaves,
+void
+ctl_tell_verified(const struct ctl *ctl, const struct checkpoint *checkpoint, uint64_t leaves,
     const char *failure)
 {
         char root[2 * HASH_BYTES + 1];
@@ -206,14 +209,45 @@ tell_verified(const struct ctl *ctl, const struct checkpoint *checkpoint, uint64
                 putchar('\n');
                 json_decref(shown);
         } else if (failure != NULL) {
-                ctl_fail(CTL_FAILED, "NOT verified: %s (%" PRIu64 " leaves before it are good)",
-                    failure, leaves);
+                ctl_fail(CTL_FAILED, "NOT verified: %s (stopped after %" PRIu64 " leaves)", failure,
+                    leaves);
         } else if (leaves == 0) {
                 puts("verified 0 leaves: the log is empty");
         } else {
                 printf("verified %" PRIu64 " leaves, root %s, checkpoint signature ok\n", leaves,
                     root);
         }
+}
+
+static int
+count_entry(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_bytes)
+{
+        uint64_t *checked = user;
+
+        *checked = leaf + 1;
+        if (*checked % PROGRESS_LEAVES == 0 && isatty(STDERR_FILENO))
+                fprintf(stderr, "\r%" PRIu64 " leaves fetched", *checked);
+        return 0;
+}
+
+/* What a stranger can: every tile and entry against the checkpoint, and that against the key. */
+static int
+verify_url(struct ctl *ctl)
+{
+        struct checkpoint checkpoint = {.size = 0};
+        char why[LOG_WHY_BYTES] = "";
+        uint64_t checked = 0;
+        struct ctl_log log;
+        int rc, status = ctl_log_open(ctl, &log);
+
+        if (status != CTL_OK)
+                return status;
+        rc = log_source_verify(log.source, &log.verifier, count_entry, &checked, &checkpoint, why);
+        if (checked >= PROGRESS_LEAVES && isatty(STDERR_FILENO))
+                fputc('\n', stderr);
+        ctl_tell_verified(ctl, &checkpoint, checked, rc == 0 ? NULL : ctl_log_why(&log, why, rc));
+        ctl_log_close(&log);
+        return rc == 0 ? CTL_OK : CTL_FAILED;
 }
 
 int
@@ -226,6 +260,8 @@ ctl_log_verify(struct ctl *ctl)
         json_t *answer;
         int rc, status;
 
+        if (ctl_option(ctl, "url") != NULL || ctl_option(ctl, "vkey") != NULL)
+                return verify_url(ctl);
         /* Publishing may fail where what is published is good; the state of that is status's to
          * tell. */
         status = ctl_ask(ctl, ctl_new("log checkpoint"), NULL, &answer);
@@ -238,7 +274,7 @@ ctl_log_verify(struct ctl *ctl)
         if (ctl_integer(answer, "leaves") == 0 && ctl_integer(answer, "published") == 0) {
                 json_decref(answer);
                 snprintf(checkpoint.origin, sizeof(checkpoint.origin), "%s", verifier.name);
-                tell_verified(ctl, &checkpoint, 0, NULL);
+                ctl_tell_verified(ctl, &checkpoint, 0, NULL);
                 return CTL_OK;
         }
         rc = log_verify(
@@ -255,7 +291,7 @@ ctl_log_verify(struct ctl *ctl)
         }
         if (isatty(STDERR_FILENO) && verifying.checked >= PROGRESS_LEAVES)
                 fputc('\n', stderr);
-        tell_verified(ctl, &checkpoint, verifying.checked,
+        ctl_tell_verified(ctl, &checkpoint, verifying.checked,
             rc == 0                    ? NULL
             : verifying.why[0] != '\0' ? verifying.why
             : why[0] != '\0'           ? why

@@ -4,6 +4,7 @@
 #include "control/daemon.h"
 #include "control/drain.h"
 #include "control/eal.h"
+#include "control/http_daemon.h"
 #include "control/publisher.h"
 #include "control/recovery.h"
 #include "control/registry.h"
@@ -205,7 +206,7 @@ start_contexts(struct daemon *daemon, const struct recovered *recovered, char *w
 }
 
 static int
-start_dataplane(struct daemon *daemon, const struct recovered *recovered, char *why)
+start_dataplane(struct daemon *daemon, char *why)
 {
         const struct config *config = &daemon->config;
         struct dataplane_config dataplane = {
@@ -214,7 +215,6 @@ start_dataplane(struct daemon *daemon, const struct recovered *recovered, char *
             .lab = config->lab,
             .realm = config->realm,
             .boot_epoch = daemon->boot_epoch,
-            .seal_epoch = recovered->seal_epoch,
             .backend = config->crypto,
             .contexts = daemon->contexts,
             .view = &daemon->view,
@@ -337,11 +337,13 @@ run(struct daemon *daemon, char *why)
         bind_to_core(daemon->config.control_core);
         r = start_contexts(daemon, &recovered, why);
         if (r == 0)
-                r = start_dataplane(daemon, &recovered, why);
+                r = start_dataplane(daemon, why);
         if (r == 0)
                 r = start_ledger(daemon, &recovered, why);
         if (r == 0)
                 r = control_socket_open(&socket, daemon, why);
+        if (r == 0)
+                r = http_daemon_start(daemon, AORTA_VERSION, why);
         if (r == 0 && (r = dataplane_start(daemon->dataplane)) < 0)
                 snprintf(why, CONFIG_WHY_BYTES, "cannot start the workers: %s", strerror(-r));
         if (r < 0)

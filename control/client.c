@@ -104,6 +104,8 @@ client_request(struct client *client, const char *line, char **answer)
         if (rc != 0)
                 return rc;
         text = malloc(room);
+        if (text != NULL)
+                text[0] = '\0';
         while (text != NULL) {
                 k = recv(client->fd, text + n, room - n - 1, 0);
                 if (k < 0 && errno == EINTR)

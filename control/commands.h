@@ -50,6 +50,7 @@ int command_number(json_t *request, struct reply *reply, const char *name, uint6
 void time_text(char out[TIME_TEXT_BYTES], uint64_t ns);
 
 command_fn command_status, command_device_add, command_device_add_many, command_device_list,
-    command_device_show, command_device_remove, command_record_get, command_record_scan;
+    command_device_show, command_device_remove, command_record_get, command_record_scan,
+    command_record_export, command_record_key_hash, command_record_key;
 
 #endif

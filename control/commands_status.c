@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "control/commands.h"
 
+#include "control/health.h"
 #include "control/histogram.h"
-#include "control/publisher.h"
 #include "control/registry.h"
 #include "control/writer.h"
 #include "dataplane/drops.h"
@@ -17,35 +17,6 @@ set_number(json_t *object, const char *name, uint64_t number)
 {
         json_object_set_new(
             object, name, json_integer(number <= INT64_MAX ? (json_int_t)number : INT64_MAX));
-}
-
-/* One sentence on what stops new records, and what to do; "" when nothing does. */
-static const char *
-what_is_wrong(struct daemon *daemon, const struct writer_stats *writer, char *text, size_t bytes)
-{
-        int error = publisher_error(daemon->publisher);
-
-        text[0] = '\0';
-        if (writer->failed != 0)
-                snprintf(text, bytes,
-                    "a flush failed (%s) and nothing is accepted any more: check the disk under "
-                    "%s, then restart aortad",
-                    strerror((int)writer->failed), daemon->config.volume);
-        else if (error != 0)
-                snprintf(text, bytes,
-                    "the log cannot be published (%s): check the disk under %s, then restart "
-                    "aortad",
-                    strerror(error < 0 ? -error : error), daemon->config.log);
-        else if (!vault_space(daemon->vault))
-                snprintf(text, bytes,
-                    "free space under %s is below ledger.reserve_mib (%u MiB): free some, or lower "
-                    "it and restart",
-                    daemon->config.volume, daemon->config.reserve_mib);
-        else if (atomic_load(&daemon->stop))
-                snprintf(text, bytes, "the daemon is draining");
-        else if (atomic_load(&daemon->view.refuse))
-                snprintf(text, bytes, "new requests are refused for the moment: look again");
-        return text;
 }
 
 static json_t *
@@ -118,7 +89,7 @@ command_status(struct daemon *daemon, json_t *request, struct reply *reply)
 {
         struct dataplane_counters counters;
         struct writer_stats writer;
-        char why[COMMAND_WHY_BYTES];
+        char why[HEALTH_WHY_BYTES];
         struct timespec now;
         json_t *json = reply->json;
         uint64_t now_ns;
@@ -127,8 +98,7 @@ command_status(struct daemon *daemon, json_t *request, struct reply *reply)
         now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
         dataplane_counters(daemon->dataplane, &counters);
         writer_stats(daemon->writer, &writer);
-        what_is_wrong(daemon, &writer, why, sizeof(why));
-        json_object_set_new(json, "state", json_string(why[0] == '\0' ? "ok" : "refusing"));
+        json_object_set_new(json, "state", json_string(health(daemon, why) ? "ok" : "refusing"));
         json_object_set_new(json, "why", json_string(why));
         set_number(json, "uptime_s",
             now_ns > daemon->started_ns ? (now_ns - daemon->started_ns) / 1000000000u : 0);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define HTTP_PORT    8470
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static int
@@ -146,6 +147,54 @@ read_ip6(struct yaml_reader *reader, const struct yaml_key *key, void *user)
         return 0;
 }
 
+/* "ADDRESS:PORT", an IPv6 address in brackets. */
+static bool
+parse_listen(struct sockaddr_storage *listen, const char *text)
+{
+        struct sockaddr_in *v4 = (struct sockaddr_in *)listen;
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)listen;
+        const char *colon = strrchr(text, ':');
+        char address[INET6_ADDRSTRLEN], *end;
+        unsigned long port;
+        bool six = text[0] == '[';
+        size_t n;
+
+        if (colon == NULL || colon[1] < '1' || colon[1] > '9' || (six && colon[-1] != ']'))
+                return false;
+        port = strtoul(colon + 1, &end, 10);
+        n = (size_t)(colon - text) - (six ? 2 : 0);
+        if (*end != '\0' || port > UINT16_MAX || n >= sizeof(address))
+                return false;
+        memcpy(address, text + six, n);
+        address[n] = '\0';
+        memset(listen, 0, sizeof(*listen));
+        if (six) {
+                v6->sin6_family = AF_INET6;
+                v6->sin6_port = htons((uint16_t)port);
+                return inet_pton(AF_INET6, address, &v6->sin6_addr) == 1;
+        }
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)port);
+        return inet_pton(AF_INET, address, &v4->sin_addr) == 1;
+}
+
+static int
+read_listen(struct yaml_reader *reader, const struct yaml_key *key, void *user)
+{
+        struct config *config = user;
+        const char *text;
+        int rc = yaml_read_text(reader, key->name, key->low, key->high, &text);
+
+        if (rc != 0)
+                return rc;
+        if (strcmp(text, "off") == 0)
+                config->http.ss_family = AF_UNSPEC;
+        else if (!parse_listen(&config->http, text))
+                return yaml_fail(reader, "listen must be an address and a port like "
+                                         "\"127.0.0.1:8470\" or \"[::1]:8470\", or off");
+        return 0;
+}
+
 static int
 read_core(struct yaml_reader *reader, const char *what, unsigned i, void *user)
 {
@@ -256,7 +305,7 @@ read_ledger(struct yaml_reader *reader, const struct yaml_key *key, void *user)
 {
         struct yaml_key keys[] = {
             {"volume", read_text, offsetof(struct config, volume), 1, PATH_MAX - 1},
-            U32("segment_mib", segment_mib, 4, 2048),
+            U32("segment_mib", segment_mib, 4, 1024),
             U32("reserve_mib", reserve_mib, 0, 1u << 20),
             U32("group_records", group_records, 1, 4096),
             U32("group_us", group_us, 1, 1000000),
@@ -288,6 +337,16 @@ read_control(struct yaml_reader *reader, const struct yaml_key *key, void *user)
 }
 
 static int
+read_http(struct yaml_reader *reader, const struct yaml_key *key, void *user)
+{
+        struct yaml_key keys[] = {
+            {"listen", read_listen, 0, 1, INET6_ADDRSTRLEN + sizeof("[]:65535")},
+        };
+
+        return yaml_read_mapping(reader, key->name, keys, (unsigned)COUNT(keys), user);
+}
+
+static int
 read_root(struct yaml_reader *reader, struct config *config)
 {
         struct yaml_key keys[] = {
@@ -300,6 +359,7 @@ read_root(struct yaml_reader *reader, struct config *config)
             {"network", read_network},
             {"ledger", read_ledger},
             {"control", read_control},
+            {"http", read_http},
             U32("drain_ms", drain_ms, 0, 600000),
         };
         int rc;
@@ -345,6 +405,9 @@ set_defaults(struct config *config)
         config->group_us = 1000;
         config->checkpoint_ms = 1000;
         config->drain_ms = 5000;
+        *(struct sockaddr_in *)&config->http = (struct sockaddr_in){.sin_family = AF_INET,
+            .sin_port = htons(HTTP_PORT),
+            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 /* path becomes absolute: itself, or below folder. */

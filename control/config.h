@@ -30,6 +30,7 @@
  *     group_us: 1000
  *     checkpoint_ms: 1000
  *   control: { socket: control.sock }
+ *   http: { listen: "127.0.0.1:8470" }           # log, metrics and health; or off
  *   drain_ms: 5000
  */
 #ifndef AORTA_CONTROL_CONFIG_H
@@ -42,6 +43,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define CONFIG_DEVICE_MAX 255
 #define CONFIG_WHY_BYTES  512
@@ -57,7 +59,7 @@ struct config {
         char log[PATH_MAX];   /* state/log */
         unsigned workers;
         unsigned worker_cores[WORKERS_MAX]; /* CPUs; several workers may share one (slow) */
-        unsigned worker_cores_n;            /* how many were listed; 0: cores 0, 1, … were taken */
+        unsigned worker_cores_n; /* how many were listed; 0: cores 0, 1, … were taken */
         unsigned control_core;
         uint32_t memory_mib;
         enum { HUGE_AUTO, HUGE_YES, HUGE_NO } huge;
@@ -74,12 +76,14 @@ struct config {
         uint8_t ip6[16];
         uint16_t coap_port;
         uint32_t segment_mib, reserve_mib, group_records, group_us, checkpoint_ms, drain_ms;
+        struct sockaddr_storage http; /* AF_INET or AF_INET6; AF_UNSPEC: off */
 };
 
 /* 0, or -errno with why = "FILE:LINE:COLUMN: what is wrong, what would be right". */
 int config_load(struct config *config, const char *path, char why[CONFIG_WHY_BYTES]);
 
-/* The same from text; name stands for the file in messages, base_folder (absolute) for its folder. */
+/* The same from text; name stands for the file in messages, base_folder (absolute) for its folder.
+ */
 int config_load_text(struct config *config, const char *text, size_t text_bytes, const char *name,
     const char *base_folder, char why[CONFIG_WHY_BYTES]);
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct contexts;
+struct http;
 struct publisher;
 struct realm_key;
 struct registry;
@@ -30,6 +31,7 @@ struct daemon {
         struct vault *vault;
         struct writer *writer;
         struct publisher *publisher;
+        struct http *http; /* NULL: off */
         struct ledger_view view;
         uint32_t boot_epoch;
         uint64_t started_ns; /* Unix time */

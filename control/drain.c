@@ -5,6 +5,7 @@
 #include "control/drain.h"
 
 #include "control/eal.h"
+#include "control/http.h"
 #include "control/publisher.h"
 #include "control/registry.h"
 #include "control/windows.h"
@@ -61,6 +62,7 @@ drain(struct daemon *daemon, char *why)
                         snprintf(
                             why, CONFIG_WHY_BYTES, "replay windows not saved: %s", strerror(-r));
         }
+        http_stop(daemon->http); /* it told of the drain until here */
         writer_destroy(daemon->writer);
         publisher_destroy(daemon->publisher);
         dataplane_destroy(daemon->dataplane);

@@ -19,22 +19,11 @@ static const uint8_t file_head[9] = {'a', 'o', 'r', 't', 'a', 'l', 'o', 'g', 1};
 static const char wrap_context[] = "log signing key";
 
 static int
-write_new(const char *path, const uint8_t *data, size_t bytes)
+sync_folder_of(const char *path)
 {
         char folder[PATH_MAX];
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), r = 0;
+        int fd, r;
 
-        if (fd < 0)
-                return -errno;
-        if (write(fd, data, bytes) != (ssize_t)bytes)
-                r = -EIO;
-        if (r == 0 && fsync(fd) < 0)
-                r = -errno;
-        close(fd);
-        if (r < 0) {
-                (void)unlink(path);
-                return r;
-        }
         if (snprintf(folder, sizeof(folder), "%s", path) >= (int)sizeof(folder))
                 return -ENAMETOOLONG;
         fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -43,6 +32,33 @@ write_new(const char *path, const uint8_t *data, size_t bytes)
         r = fsync(fd) < 0 ? -errno : 0;
         close(fd);
         return r;
+}
+
+/* Whole or not at all: a crash leaves at most the temporary file, which the next try replaces. */
+static int
+write_new(const char *path, const uint8_t *data, size_t bytes)
+{
+        char temporary[PATH_MAX];
+        int fd, r = 0;
+
+        if (snprintf(temporary, sizeof(temporary), "%s.tmp", path) >= (int)sizeof(temporary))
+                return -ENAMETOOLONG;
+        if (unlink(temporary) < 0 && errno != ENOENT)
+                return -errno;
+        fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        if (write(fd, data, bytes) != (ssize_t)bytes)
+                r = -EIO;
+        if (r == 0 && fsync(fd) < 0)
+                r = -errno;
+        close(fd);
+        /* link() and not rename(): never over an existing key. */
+        if (r == 0 && link(temporary, path) < 0)
+                r = -errno;
+        if (unlink(temporary) < 0 && r == 0)
+                r = -errno;
+        return r < 0 ? r : sync_folder_of(path);
 }
 
 int

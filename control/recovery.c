@@ -186,13 +186,33 @@ load_keys(struct daemon *daemon, struct note_signer **signer, char *why)
         return r;
 }
 
+/* Epochs may only be counted from 1 where nothing was ever served: else partial IVs would come
+ * again. */
+static int
+check_epoch_kept(const struct daemon *daemon, const struct recovered *recovered, char *why)
+{
+        const struct config *config = &daemon->config;
+        char volume[PATH_MAX + 8], state[PATH_MAX + 8];
+
+        snprintf(volume, sizeof(volume), "%s/epoch", config->volume);
+        snprintf(state, sizeof(state), "%s/epoch", config->state);
+        if (access(volume, F_OK) == 0 || access(state, F_OK) == 0 ||
+            (recovered->tip.groups == 0 && registry_devices(daemon->registry) == 0))
+                return 0;
+        snprintf(why, CONFIG_WHY_BYTES,
+            "%s and %s are both missing, but the volume holds devices or records: how often this "
+            "gateway "
+            "started is not known, and nonces would repeat. Restore one of them",
+            volume, state);
+        return -ENOENT;
+}
+
 /* A new epoch, above both memories and durable in both. */
 static int
-take_epoch(struct daemon *daemon, struct recovered *recovered, char *why)
+take_epoch(struct daemon *daemon, char *why)
 {
         const struct config *config = &daemon->config;
         uint32_t volume, state;
-        uint64_t random = 0;
         int r = boot_epoch_next(config->volume, 0, &volume);
 
         if (r == 0)
@@ -209,8 +229,6 @@ take_epoch(struct daemon *daemon, struct recovered *recovered, char *why)
         }
         assert(state == volume);
         daemon->boot_epoch = state;
-        randombytes_buf(&random, sizeof(random));
-        recovered->seal_epoch = (uint64_t)state << 36 | (random & ((UINT64_C(1) << 36) - 1));
         return 0;
 }
 
@@ -337,9 +355,6 @@ open_all(struct daemon *daemon, struct recovered *recovered, char *why)
         r = registry_open(&daemon->registry, &registry, why);
         if (r < 0)
                 return r;
-        r = take_epoch(daemon, recovered, why);
-        if (r < 0)
-                return r;
         log.signer = signer;
         return log_open(&recovered->log, &log, why);
 }
@@ -368,6 +383,10 @@ recovery_run(struct daemon *daemon, struct recovered *recovered, char *why)
                 r = open_all(daemon, recovered, why);
         if (r == 0)
                 r = walk_groups(daemon, recovered, fold, why);
+        if (r == 0)
+                r = check_epoch_kept(daemon, recovered, why);
+        if (r == 0)
+                r = take_epoch(daemon, why);
         if (r == 0)
                 r = settle_windows(daemon, recovered, fold, why);
         if (r == 0)

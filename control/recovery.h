@@ -13,7 +13,6 @@ struct recovered {
         struct log *log; /* all leaves appended, not yet published */
         struct vault_tip tip;
         struct tree tree;
-        uint64_t seal_epoch;
         bool clean; /* the last stop was clean, or there was never a start */
         /* Of device slot i, capacity config.devices: windows and receipts. */
         struct context_window *windows;

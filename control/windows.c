@@ -246,7 +246,7 @@ windows_take(const char *path, const struct vault_tip *tip, windows_fn *fn, void
 
         if (snprintf(name, sizeof(name), "%s/windows", path) >= (int)sizeof(name))
                 return -ENAMETOOLONG;
-        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK); /* a FIFO must not hang */
         if (fd < 0)
                 return -errno;
         r = read_all(fd, &data, &bytes);

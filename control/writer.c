@@ -306,6 +306,7 @@ land(struct writer *writer, uint32_t wait_us)
         assert(done == writer->flying);
         us = (rte_rdtsc() - writer->submitted_tsc) * 1000000 / writer->tsc_hz;
         count(&writer->stats.flush_us[writer_flush_bucket(us)], 1);
+        count(&writer->stats.flush_us_sum, us);
         writer->flying = NULL;
         acknowledge(
             writer, group_entries(done), &writer->recipients[writer->filling_recipients ^ 1]);
@@ -413,6 +414,15 @@ is_empty(const struct writer *writer)
         return true;
 }
 
+/* What is left cannot be finished: no more is written, no room, or a log that takes no more (its
+ * entries come again from the vault at the next start). */
+static bool
+cannot_go_on(const struct writer *writer)
+{
+        return has_failed(writer) || writer->stalled ||
+               (writer->unpublished != NULL && publisher_error(writer->config.publisher) != 0);
+}
+
 static void *
 run(void *arg)
 {
@@ -430,7 +440,7 @@ run(void *arg)
                 if (did)
                         continue;
                 if (atomic_load_explicit(&writer->stopping, memory_order_acquire) &&
-                    (is_empty(writer) || has_failed(writer) || writer->stalled))
+                    (is_empty(writer) || cannot_go_on(writer)))
                         break;
                 if (writer->config.spin) {
                         rte_pause();

@@ -43,6 +43,7 @@ struct writer_stats {
         uint64_t groups, leaves, stalls_no_space;
         uint64_t failed;       /* errno of the fatal error, or 0 */
         uint64_t flush_us[64]; /* flushes by latency: buckets of writer_flush_bucket() */
+        uint64_t flush_us_sum; /* of all flushes */
         uint64_t cycles_busy, cycles_all;
 };
 /* Any thread. */

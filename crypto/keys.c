@@ -37,12 +37,13 @@
 
 static const char KEY_FILE_MAGIC[AT_VERSION] = {'A', 'O', 'R', 'T', 'A', 'K', 'E', 'Y'};
 static const char KDF_CONTEXT[crypto_kdf_CONTEXTBYTES] = {'a', 'o', 'r', 't', 'a', 'k', 'e', 'y'};
-enum { SUBKEY_WRAP = 1, SUBKEY_FINGERPRINT = 2 };
+enum { SUBKEY_WRAP = 1, SUBKEY_FINGERPRINT = 2, SUBKEY_PSEUDONYM = 3 };
 
 /* The realm key itself is needed only to derive these. */
 struct realm_key {
         uint8_t wrap[crypto_aead_xchacha20poly1305_ietf_KEYBYTES];
         uint8_t fingerprint[crypto_generichash_KEYBYTES];
+        uint8_t pseudonym[crypto_generichash_KEYBYTES];
 };
 
 static_assert(WRAP_OVERHEAD == crypto_aead_xchacha20poly1305_ietf_NPUBBYTES +
@@ -220,6 +221,8 @@ realm_key_load(struct realm_key **out, const char *path)
                     key->wrap, sizeof(key->wrap), SUBKEY_WRAP, KDF_CONTEXT, file + AT_KEY);
                 crypto_kdf_derive_from_key(key->fingerprint, sizeof(key->fingerprint),
                     SUBKEY_FINGERPRINT, KDF_CONTEXT, file + AT_KEY);
+                crypto_kdf_derive_from_key(key->pseudonym, sizeof(key->pseudonym), SUBKEY_PSEUDONYM,
+                    KDF_CONTEXT, file + AT_KEY);
                 if (sodium_mprotect_readonly(key) < 0)
                         rc = -ENOMEM;
         }
@@ -279,6 +282,16 @@ realm_fingerprint(const struct realm_key *key, uint8_t out[FINGERPRINT_BYTES], c
 {
         int rc = crypto_generichash(
             out, FINGERPRINT_BYTES, data, data_bytes, key->fingerprint, sizeof(key->fingerprint));
+        assert(rc == 0);
+        (void)rc;
+}
+
+void
+realm_pseudonym(const struct realm_key *key, uint8_t out[FINGERPRINT_BYTES], const void *data,
+    size_t data_bytes)
+{
+        int rc = crypto_generichash(
+            out, FINGERPRINT_BYTES, data, data_bytes, key->pseudonym, sizeof(key->pseudonym));
         assert(rc == 0);
         (void)rc;
 }

@@ -34,6 +34,9 @@ int realm_unwrap(const struct realm_key *key, uint8_t *out, const uint8_t *in, s
  * keeping it. */
 void realm_fingerprint(
     const struct realm_key *key, uint8_t out[16], const void *data, size_t data_bytes);
+/* The same under a subkey of its own: a name for who must not be named (the index's patients). */
+void realm_pseudonym(
+    const struct realm_key *key, uint8_t out[16], const void *data, size_t data_bytes);
 
 /* How a range of secure pages is held; secure_pages_how() tells. */
 enum secure_how { SECURE_HUGE, SECURE_LOCKED, SECURE_UNLOCKED };

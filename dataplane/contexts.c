@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <urcu-qsbr.h>
 
-#define KEY_CHUNK_BYTES (2u << 20) /* of the key pool, taken when an algorithm needs it */
-#define KEY_CHUNKS_MAX  16384u
-#define KEY_ENTRY_ALIGN 64u
-#define RETIRED_MAX     1024u /* removed while pending, remembered to wipe their keys early */
+#define KEY_CHUNK_BYTES   (2u << 20) /* of the key pool, taken when an algorithm needs it */
+#define SECURE_PAGE_BYTES ((size_t)2 << 20)
+#define KEY_CHUNKS_MAX    16384u
+#define KEY_ENTRY_ALIGN   64u
+#define RETIRED_MAX       1024u /* removed while pending, remembered to wipe their keys early */
 
 /* Expanded keys that do not fit a context (AES-GCM's tables): pairs of them in secure chunks. */
 struct key_pool {
@@ -111,6 +112,13 @@ key_stride(size_t expanded_bytes)
 
 /* ---- create, destroy ---- */
 
+/* As secure_pages_alloc() rounds. */
+static size_t
+whole_pages(size_t bytes)
+{
+        return (bytes + SECURE_PAGE_BYTES - 1) / SECURE_PAGE_BYTES * SECURE_PAGE_BYTES;
+}
+
 static int
 tables_alloc(
     struct contexts *contexts, const struct contexts_config *config, char *why, size_t why_bytes)
@@ -120,8 +128,8 @@ tables_alloc(
         void *pages;
         int rc;
 
-        contexts->slots_bytes = (size_t)config->devices * sizeof(struct context);
-        contexts->patients_bytes = (size_t)config->patients * sizeof(struct patient);
+        contexts->slots_bytes = whole_pages((size_t)config->devices * sizeof(struct context));
+        contexts->patients_bytes = whole_pages((size_t)config->patients * sizeof(struct patient));
         rc = secure_pages_alloc(&pages, contexts->slots_bytes, &how);
         if (rc == 0) {
                 table->slots = pages;

@@ -77,9 +77,12 @@ void contexts_destroy(struct contexts *contexts); /* after the workers have stop
  * -ENOSPC. The spec's secrets are the caller's to wipe. */
 int contexts_add(struct contexts *contexts, const struct context_spec *spec);
 /* Unpublishes at once; the slot is free again (for contexts_add) only when nothing of it is pending and
- * all workers have passed a quiescent state: -EAGAIN from contexts_add until then. -ENOENT. */
+ * all workers have passed a quiescent state: -EAGAIN from contexts_add until then. Waits a walk of every
+ * worker's. Keys are wiped at once, or, while something is pending, by a later call for any slot.
+ * -ENOENT. */
 int contexts_remove(struct contexts *contexts, uint32_t slot);
-/* A patient's data key (copied, hashed once). */
+/* A patient's data key (copied, hashed once). While a key is replaced its devices get 5.03; once it is
+ * wiped, 4.03. Both wait a walk of every worker's. */
 int contexts_patient_set(struct contexts *contexts, uint32_t patient, const uint8_t key[SEAL_KEY_BYTES], uint32_t key_epoch);
 int contexts_patient_wipe(struct contexts *contexts, uint32_t patient);
 /* The state of all contexts, for a clean stop; only while no worker runs. */

@@ -43,7 +43,6 @@ struct dataplane_config {
         bool lab;           /* plain POST /vitals?d=NAME of lab devices */
         uint32_t realm;
         uint32_t boot_epoch;      /* 20 bits, durable before this call: of replies' partial IVs */
-        uint64_t seal_epoch;      /* 56 bits, of seals' nonces: boot epoch (20) ‖ random (36) */
         uint8_t echo_secret[32];  /* random, of this boot */
         enum engine_backend backend;
         struct contexts *contexts;

@@ -69,14 +69,17 @@ memory_create(struct records *records, bool lab)
         int rc;
 
         records->pending = aligned_alloc(64, PENDING_SLOTS * sizeof(struct pending));
-        pages = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        pages = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (pages == MAP_FAILED || records->pending == NULL) {
                 if (pages != MAP_FAILED)
                         (void)munmap(pages, ARENA_BYTES);
                 return -ENOMEM;
         }
         records->arena = pages;
+        /* Touched now, so that the record path takes no page fault; in huge pages if there are any.
+         */
+        (void)madvise(records->arena, ARENA_BYTES, MADV_HUGEPAGE);
+        memset(records->arena, 0, ARENA_BYTES);
         memset(records->pending, 0, PENDING_SLOTS * sizeof(struct pending));
         rc = secure_pages_alloc(&pages, SECRET_BYTES, &how);
         if (rc != 0)
@@ -146,10 +149,11 @@ pending_reserve(struct records *records, struct request *request, uint32_t room)
 {
         struct pending *pending;
 
-        if (records->free_n == 0)
-                return DROP_PENDING_FULL;
+        /* The ring first: a writer that stands still fills both. */
         if (records->ring_reserved >= room)
                 return DROP_RING_FULL;
+        if (records->free_n == 0)
+                return DROP_PENDING_FULL;
         request->pending = records->free[--records->free_n];
         pending = &records->pending[request->pending];
         assert(pending->state == PENDING_FREE);

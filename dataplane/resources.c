@@ -36,6 +36,12 @@ why_code(uint16_t why)
         return errors[WHY_ERROR(why)].code;
 }
 
+bool
+why_is_silent(uint16_t why, const struct coap_message *message)
+{
+        return WHY_ERROR(why) == ERROR_BAD_OPTION && message->type != COAP_CON;
+}
+
 void
 why_write(struct coap_writer *writer, uint16_t why, bool fresh)
 {

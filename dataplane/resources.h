@@ -47,6 +47,9 @@ enum error_reply {
 static_assert(ERROR_SILENCE < 1u << WHY_ERROR_BITS, "an error fits its bits");
 
 uint8_t why_code(uint16_t why);
+/* RFC 7252 §5.4.1, §4.3: an unknown critical option gets 4.02 in a CON; a NON with one is ignored.
+ * message: the outer one, whose type counts. */
+bool why_is_silent(uint16_t why, const struct coap_message *message);
 /* Appends an error's options and diagnostic payload to a message begun with why_code(why). fresh:
  * with Max-Age 0, so that no proxy keeps it (RFC 8613 §8.2). */
 void why_write(struct coap_writer *writer, uint16_t why, bool fresh);

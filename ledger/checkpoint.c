@@ -3,12 +3,10 @@
 #include "crypto/base64.h"
 #include "ledger/log_internal.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 long
 log_decimal_parse(uint64_t *value, const char *text, size_t text_bytes, char end)
@@ -90,54 +88,4 @@ checkpoint_write(char *out, size_t out_bytes, const struct checkpoint *checkpoin
         if (chars < 0)
                 return -EINVAL;
         return (size_t)chars >= out_bytes ? -ENOSPC : chars;
-}
-
-int
-checkpoint_read(int folder, const struct note_verifier *verifier, struct checkpoint *checkpoint,
-    char *note, long *note_bytes, char *why)
-{
-        char text[NOTE_BYTES_MAX];
-        size_t body = 0;
-        const long n = log_file_read(folder, "checkpoint", text, sizeof(text) - 1);
-
-        if (n == -ENOENT)
-                return log_say(why, -ENOENT, "nothing is published yet: there is no checkpoint");
-        if (n < 0 && n != -EBADMSG)
-                return log_say(why, (int)n, "the checkpoint cannot be read: %s", strerror((int)-n));
-        if (n == -EBADMSG)
-                return log_say(why, -EBADMSG, "the checkpoint is too long or not a file");
-        text[n] = '\0';
-        int error = note_open(text, (size_t)n, verifier, &body);
-        if (error == -ENOKEY)
-                return log_say(why, -EBADMSG,
-                    "the checkpoint is signed by another key than that of %s", verifier->name);
-        if (error != 0)
-                return log_say(why, -EBADMSG, "the checkpoint is damaged: its signature is bad");
-        assert(body <= (size_t)n);
-        error = checkpoint_parse(checkpoint, text, body);
-        if (error != 0)
-                return log_say(why, -EBADMSG, "the checkpoint's text is malformed");
-        if (strcmp(checkpoint->origin, verifier->name) != 0)
-                return log_say(why, -EBADMSG, "the checkpoint is of another log: %s, not %s",
-                    checkpoint->origin, verifier->name);
-        if (note != NULL)
-                memcpy(note, text, (size_t)n + 1);
-        if (note_bytes != NULL)
-                *note_bytes = n;
-        return 0;
-}
-
-int
-log_read_checkpoint(const char *path, const struct note_verifier *verifier,
-    struct checkpoint *checkpoint, char *note, char *why)
-{
-        int folder;
-        int error = log_folder_open(path, false, &folder);
-
-        if (error != 0)
-                return log_say(
-                    why, error, "the log %s cannot be opened: %s", path, strerror(-error));
-        error = checkpoint_read(folder, verifier, checkpoint, note, NULL, why);
-        close(folder);
-        return error;
 }

@@ -84,7 +84,62 @@ int proof_parse(const char *text, size_t text_bytes, uint64_t *leaf, uint8_t pro
 int log_verify(const char *path, const struct note_verifier *verifier,
     int (*entry)(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_bytes), void *user,
     struct checkpoint *checkpoint, char *why);
+
+/* ---- a log that lies elsewhere: the reader brings what fetches it ---- */
+
+struct log_source {
+        const char *name; /* in messages: a folder, a URL */
+        void *user;
+        /* The checkpoint's bytes: its length; -ENOENT; -EBADMSG when it is longer than out_bytes. */
+        long (*checkpoint)(void *user, char *out, size_t out_bytes);
+        /* The first width hashes or entries (level -1) of tile n, LOG_TILE_HASHES for all of it; the
+         * tile may have filled since the checkpoint, and its file of that width be gone. bytes has room
+         * for a full one. 0, -ENOENT, -EBADMSG (of another length), or -errno. */
+        int (*tile)(void *user, int level, uint64_t n, unsigned width, uint8_t *bytes);
+};
+/* A folder as a source, until it is closed; path outlives it. */
+struct log_folder {
+        struct log_source source;
+        int folder;
+};
+int log_folder_source(struct log_folder *folder, const char *path, char *why);
+void log_folder_close(struct log_folder *folder);
+/* log_read_checkpoint(), log_verify() and log_prove() of any source. note_bytes may be NULL. */
+int log_source_checkpoint(const struct log_source *source, const struct note_verifier *verifier,
+    struct checkpoint *checkpoint, char *note, long *note_bytes, char *why);
+int log_source_verify(const struct log_source *source, const struct note_verifier *verifier,
+    int (*entry)(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_bytes), void *user,
+    struct checkpoint *checkpoint, char *why);
+/* published: the tree whose tiles there are, as its (verified) checkpoint tells; what the tiles give is
+ * checked against its root. */
+int log_source_prove(const struct log_source *source, const struct checkpoint *published,
+    uint64_t leaf, uint64_t size, uint8_t proof[64][HASH_BYTES], unsigned *n, char *why);
+/* RFC 6962 §2.1.2: that the tree of new_size leaves extends that of old_size, with both roots. */
+struct consistency {
+        uint64_t old_size, new_size;
+        uint8_t old_root[HASH_BYTES], new_root[HASH_BYTES];
+        unsigned n;
+        uint8_t hashes[64][HASH_BYTES];
+};
+int log_source_prove_consistency(const struct log_source *source,
+    const struct checkpoint *published, struct consistency *consistency, char *why);
+/* The same from a folder. -EINVAL: old_size > new_size. -ENOENT: nothing or less is published, or a tile
+ * is missing. -EBADMSG: damaged. The checkpoint's signature is not checked. */
+int log_prove_consistency(const char *path, uint64_t old_size, uint64_t new_size,
+    uint8_t hashes[64][HASH_BYTES], unsigned *n, char *why);
+/* RFC 9162 §2.1.4.2: 0 when the n hashes show that the tree of new_size leaves and new_root extends that
+ * of old_size and old_root, else -EBADMSG. An empty tree, and a tree of the same size, take no hashes. */
+int consistency_check(uint64_t old_size, const uint8_t old_root[HASH_BYTES], uint64_t new_size,
+    const uint8_t new_root[HASH_BYTES], const uint8_t hashes[][HASH_BYTES], unsigned n);
+
 /* tile path of the spec into out, e.g. "tile/0/x001/x234/067.p/5" */
 int log_tile_path(char *out, size_t out_bytes, int level /* -1: entries */, uint64_t n, unsigned width /* 0: full */);
+/* The reverse: strict, so that every tile has one path. 0 or -EBADMSG. */
+int log_tile_path_parse(const char *path, int *level, uint64_t *n, unsigned *width);
+/* Is the tile, or part of it, one of the tree of that size? (Its own last tile at that width, or one of a
+ * smaller tree: parts of a tile that is full may be gone.) */
+bool log_tile_published(uint64_t size, int level, uint64_t n, unsigned width);
+/* The length of a tile's file. */
+size_t log_tile_bytes(int level, unsigned width);
 
 #endif

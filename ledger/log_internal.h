@@ -18,6 +18,7 @@
 #define LOG_BUNDLE_BYTES       (LOG_TILE_HASHES * LOG_BUNDLE_ENTRY_BYTES)
 #define LOG_TILE_BYTES_MAX     LOG_BUNDLE_BYTES
 #define LOG_TILE_PATH_BYTES    64u /* tile/entries/ and seven groups of digits and .p/255 */
+#define PROOF_HASHES_MAX       64u /* the height of the largest tree */
 #define LOG_PENDING_FILES_MAX  64u /* synced one by one; more are synced with the file system */
 #define LOG_PENDING_DIRS_MAX   64u
 

@@ -1,27 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Audit paths: from the tiles, checked, and as text (C2SP tlog-proof). */
-#include "crypto/base64.h"
+/* Audit paths and consistency proofs, from the tiles. */
 #include "ledger/log_internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define PROOF_HASHES_MAX 64u
-#define PROOF_MAGIC      "c2sp.org/tlog-proof@v1\n"
-#define PROOF_EXTRA      "extra "
-#define PROOF_INDEX      "index "
-#define HASH_LINE_CHARS  BASE64_BYTES(HASH_BYTES)
-
-/* ---- from the tiles ---- */
+/* So that no proof is longer than PROOF_HASHES_MAX. */
+#define LEAVES_MAX ((uint64_t)INT64_MAX)
 
 struct reader {
-        int folder;
-        const char *path;
+        const struct log_source *source;
         char *why;
         struct checkpoint published; /* its signature is not checked here */
         /* The last tile of each level; width 0: none. */
@@ -42,12 +35,13 @@ read_tile(struct reader *reader, int level, uint64_t n)
         if (reader->tile_width[level] == width && reader->tile_n[level] == n)
                 return 0;
         reader->tile_width[level] = 0;
-        const int error = log_tile_read(reader->folder, level, n, width, reader->tiles[level]);
+        const int error =
+            reader->source->tile(reader->source->user, level, n, width, reader->tiles[level]);
         if (error != 0) {
                 (void)log_tile_path(name, sizeof(name), level, n, width % LOG_TILE_HASHES);
                 return log_say(reader->why, error,
-                    "%.200s/%s is missing or damaged (%s): restart the gateway to make it anew",
-                    reader->path, name, strerror(-error));
+                    "%.200s/%s is missing or damaged (%s): a restart of the gateway makes it anew",
+                    reader->source->name, name, strerror(-error));
         }
         reader->tile_width[level] = width;
         reader->tile_n[level] = n;
@@ -103,37 +97,86 @@ read_range(struct reader *reader, uint64_t first, uint64_t end, uint8_t out[HASH
         return 0;
 }
 
+/* Subtrees as ranges of leaves, from the root down: a proof gives their roots from the leaf up. */
+struct ranges {
+        uint64_t first[PROOF_HASHES_MAX], end[PROOF_HASHES_MAX];
+        unsigned n;
+};
+
+static void
+add_range(struct ranges *ranges, uint64_t first, uint64_t end)
+{
+        assert(ranges->n < PROOF_HASHES_MAX && first < end);
+        ranges->first[ranges->n] = first;
+        ranges->end[ranges->n++] = end;
+}
+
+/* The largest power of two smaller than the number of leaves, which is at least 2. */
+static uint64_t
+split(uint64_t leaves)
+{
+        return UINT64_C(1) << (63 - __builtin_clzll(leaves - 1));
+}
+
+static int
+read_ranges(struct reader *reader, const struct ranges *ranges,
+    uint8_t hashes[PROOF_HASHES_MAX][HASH_BYTES], unsigned *n)
+{
+        for (unsigned i = 0; i < ranges->n; i++) {
+                const unsigned at = ranges->n - 1 - i;
+                const int error = read_range(reader, ranges->first[at], ranges->end[at], hashes[i]);
+                if (error != 0)
+                        return error;
+        }
+        *n = ranges->n;
+        return 0;
+}
+
+/* RFC 6962 §2.1.1 PATH(leaf, D[size]). */
 static int
 read_path(struct reader *reader, uint64_t leaf, uint64_t size,
     uint8_t proof[PROOF_HASHES_MAX][HASH_BYTES], unsigned *n)
 {
-        uint64_t firsts[PROOF_HASHES_MAX], ends[PROOF_HASHES_MAX];
+        struct ranges ranges = {.n = 0};
         uint64_t first = 0, end = size;
-        unsigned steps = 0;
 
         while (end - first > 1) {
-                /* The largest power of two smaller than the number of leaves. */
-                const uint64_t k = UINT64_C(1) << (63 - __builtin_clzll(end - first - 1));
-                assert(steps < PROOF_HASHES_MAX);
-                if (leaf < first + k) {
-                        firsts[steps] = first + k;
-                        ends[steps] = end;
-                        end = first + k;
+                const uint64_t middle = first + split(end - first);
+                if (leaf < middle) {
+                        add_range(&ranges, middle, end);
+                        end = middle;
                 } else {
-                        firsts[steps] = first;
-                        ends[steps] = first + k;
-                        first += k;
+                        add_range(&ranges, first, middle);
+                        first = middle;
                 }
-                steps++;
         }
-        for (unsigned i = 0; i < steps; i++) {
-                const unsigned step = steps - 1 - i; /* the leaf's sibling comes first */
-                const int error = read_range(reader, firsts[step], ends[step], proof[i]);
-                if (error != 0)
-                        return error;
+        return read_ranges(reader, &ranges, proof, n);
+}
+
+/* RFC 6962 §2.1.2 PROOF(old_size, D[new_size]). */
+static int
+read_consistency(struct reader *reader, uint64_t old_size, uint64_t new_size,
+    uint8_t hashes[PROOF_HASHES_MAX][HASH_BYTES], unsigned *n)
+{
+        struct ranges ranges = {.n = 0};
+        uint64_t first = 0, end = new_size;
+
+        *n = 0;
+        if (old_size == 0)
+                return 0;
+        while (end != old_size) {
+                const uint64_t middle = first + split(end - first);
+                if (old_size <= middle) {
+                        add_range(&ranges, middle, end);
+                        end = middle;
+                } else {
+                        add_range(&ranges, first, middle);
+                        first = middle;
+                }
         }
-        *n = steps;
-        return 0;
+        if (first > 0) /* else the old tree's root is known to who asks */
+                add_range(&ranges, first, end);
+        return read_ranges(reader, &ranges, hashes, n);
 }
 
 /* The checkpoint tells which tiles there are; whoever checks the proof checks its signature. */
@@ -141,13 +184,13 @@ static int
 read_published(struct reader *reader)
 {
         char text[NOTE_BYTES_MAX];
-        const long n = log_file_read(reader->folder, "checkpoint", text, sizeof(text));
+        const long n = reader->source->checkpoint(reader->source->user, text, sizeof(text));
 
         if (n == -ENOENT)
                 return log_say(reader->why, -ENOENT, "nothing is published yet: wait a second");
         if (n < 0)
                 return log_say(reader->why, (int)n, "%.200s/checkpoint cannot be read: %s",
-                    reader->path, strerror((int)-n));
+                    reader->source->name, strerror((int)-n));
         for (const char *at = text + n; at - text >= 2; at--) { /* the last empty line */
                 if (at[-1] != '\n' || at[-2] != '\n')
                         continue;
@@ -155,191 +198,201 @@ read_published(struct reader *reader)
                         return 0;
                 break;
         }
-        return log_say(reader->why, -EBADMSG, "%.200s/checkpoint is malformed", reader->path);
+        return log_say(
+            reader->why, -EBADMSG, "%.200s/checkpoint is malformed", reader->source->name);
+}
+
+static int
+say_damaged(const struct reader *reader)
+{
+        return log_say(reader->why, -EBADMSG,
+            "the tiles of %.200s do not lead to the checkpoint's root: one is damaged. `aortactl "
+            "log verify` tells which",
+            reader->source->name);
+}
+
+/* The tree of that size is a beginning of the published one; its root. */
+static int
+read_root(struct reader *reader, uint64_t size, uint8_t root[HASH_BYTES])
+{
+        const struct checkpoint *published = &reader->published;
+        uint8_t hashes[PROOF_HASHES_MAX][HASH_BYTES];
+        unsigned n = 0;
+        int error = 0;
+
+        if (size == 0)
+                crypto_hash_sha256(root, (const uint8_t *)"", 0);
+        else
+                error = read_range(reader, 0, size, root);
+        if (error == 0)
+                error = read_consistency(reader, size, published->size, hashes, &n);
+        if (error != 0)
+                return error;
+        if (consistency_check(size, root, published->size, published->root,
+                (const uint8_t(*)[HASH_BYTES])hashes, n) != 0)
+                return say_damaged(reader);
+        return 0;
+}
+
+static int
+check_size(const struct reader *reader, uint64_t size)
+{
+        if (reader->published.size > LEAVES_MAX)
+                return log_say(reader->why, -EBADMSG, "the checkpoint's size is impossible");
+        if (size <= reader->published.size)
+                return 0;
+        return log_say(reader->why, -ENOENT,
+            "a tree of %" PRIu64 " leaves is not published yet, only of %" PRIu64, size,
+            reader->published.size);
 }
 
 static int
 prove(struct reader *reader, uint64_t leaf, uint64_t size,
     uint8_t proof[PROOF_HASHES_MAX][HASH_BYTES], unsigned *n)
 {
-        uint8_t hash[HASH_BYTES];
-        int error = read_published(reader);
+        uint8_t hash[HASH_BYTES], root[HASH_BYTES];
+        int error = check_size(reader, size);
 
+        if (error == 0)
+                error = read_path(reader, leaf, size, proof, n);
+        if (error == 0)
+                error = read_node(reader, 0, leaf, hash);
+        if (error == 0)
+                error = read_root(reader, size, root);
         if (error != 0)
                 return error;
-        if (size > reader->published.size)
-                return log_say(reader->why, -ENOENT,
-                    "a tree of %" PRIu64 " leaves is not published yet, only of %" PRIu64, size,
-                    reader->published.size);
-        error = read_path(reader, leaf, size, proof, n);
-        if (error != 0 || size != reader->published.size)
-                return error;
-        error = read_node(reader, 0, leaf, hash);
-        if (error != 0)
-                return error;
-        if (proof_check(hash, leaf, size, proof, *n, reader->published.root) != 0)
-                return log_say(reader->why, -EBADMSG,
-                    "the tiles of %.200s do not lead to the checkpoint's root: one is damaged. "
-                    "`aortactl "
-                    "log verify` tells which",
-                    reader->path);
+        if (proof_check(hash, leaf, size, (const uint8_t(*)[HASH_BYTES])proof, *n, root) != 0)
+                return say_damaged(reader);
         return 0;
+}
+
+static int
+prove_consistency(struct reader *reader, struct consistency *consistency)
+{
+        int error = check_size(reader, consistency->new_size);
+
+        if (error == 0)
+                error = read_root(reader, consistency->old_size, consistency->old_root);
+        if (error == 0)
+                error = read_root(reader, consistency->new_size, consistency->new_root);
+        if (error == 0)
+                error = read_consistency(reader, consistency->old_size, consistency->new_size,
+                    consistency->hashes, &consistency->n);
+        if (error != 0)
+                return error;
+        if (consistency_check(consistency->old_size, consistency->old_root, consistency->new_size,
+                consistency->new_root, (const uint8_t(*)[HASH_BYTES])consistency->hashes,
+                consistency->n) != 0)
+                return say_damaged(reader);
+        return 0;
+}
+
+/* A reader of source; published NULL: as its checkpoint says. */
+static int
+reader_open(struct reader **reader_out, const struct log_source *source,
+    const struct checkpoint *published, char *why)
+{
+        struct reader *reader = calloc(1, sizeof(*reader));
+        int error = 0;
+
+        if (reader == NULL)
+                return log_say(why, -ENOMEM, "no memory for the tiles");
+        reader->source = source;
+        reader->why = why;
+        if (published != NULL)
+                reader->published = *published;
+        else
+                error = read_published(reader);
+        if (error != 0) {
+                free(reader);
+                return error;
+        }
+        *reader_out = reader;
+        return 0;
+}
+
+static int
+source_prove(const struct log_source *source, const struct checkpoint *published, uint64_t leaf,
+    uint64_t size, uint8_t proof[PROOF_HASHES_MAX][HASH_BYTES], unsigned *n, char *why)
+{
+        struct reader *reader = NULL;
+        int error;
+
+        if (leaf >= size)
+                return log_say(why, -EINVAL,
+                    "leaf %" PRIu64 " is not in a tree of %" PRIu64 " leaves", leaf, size);
+        error = reader_open(&reader, source, published, why);
+        if (error != 0)
+                return error;
+        error = prove(reader, leaf, size, proof, n);
+        free(reader);
+        return error;
+}
+
+static int
+source_prove_consistency(const struct log_source *source, const struct checkpoint *published,
+    struct consistency *consistency, char *why)
+{
+        struct reader *reader = NULL;
+        int error;
+
+        if (consistency->old_size > consistency->new_size)
+                return log_say(why, -EINVAL,
+                    "the old tree, of %" PRIu64 " leaves, is larger than the new one, of %" PRIu64,
+                    consistency->old_size, consistency->new_size);
+        error = reader_open(&reader, source, published, why);
+        if (error != 0)
+                return error;
+        error = prove_consistency(reader, consistency);
+        free(reader);
+        return error;
+}
+
+int
+log_source_prove(const struct log_source *source, const struct checkpoint *published, uint64_t leaf,
+    uint64_t size, uint8_t proof[64][HASH_BYTES], unsigned *n, char *why)
+{
+        assert(published != NULL);
+        return source_prove(source, published, leaf, size, proof, n, why);
+}
+
+int
+log_source_prove_consistency(const struct log_source *source, const struct checkpoint *published,
+    struct consistency *consistency, char *why)
+{
+        assert(published != NULL);
+        return source_prove_consistency(source, published, consistency, why);
 }
 
 int
 log_prove(const char *path, uint64_t leaf, uint64_t size, uint8_t proof[64][HASH_BYTES],
     unsigned *n, char *why)
 {
-        if (leaf >= size)
-                return log_say(why, -EINVAL,
-                    "leaf %" PRIu64 " is not in a tree of %" PRIu64 " leaves", leaf, size);
-        struct reader *reader = calloc(1, sizeof(*reader));
-        if (reader == NULL)
-                return log_say(why, -ENOMEM, "no memory for the tiles");
-        reader->path = path;
-        reader->why = why;
-        int error = log_folder_open(path, false, &reader->folder);
-        if (error != 0) {
-                (void)log_say(
-                    why, error, "the log %s cannot be opened: %s", path, strerror(-error));
-        } else {
-                error = prove(reader, leaf, size, proof, n);
-                close(reader->folder);
-        }
-        free(reader);
+        struct log_folder folder;
+        int error = log_folder_source(&folder, path, why);
+
+        if (error != 0)
+                return error;
+        error = source_prove(&folder.source, NULL, leaf, size, proof, n, why);
+        log_folder_close(&folder);
         return error;
 }
 
-/* ---- checked ---- */
-
 int
-proof_check(const uint8_t leaf_hash_in[HASH_BYTES], uint64_t leaf, uint64_t size,
-    const uint8_t proof[][HASH_BYTES], unsigned n, const uint8_t root[HASH_BYTES])
+log_prove_consistency(const char *path, uint64_t old_size, uint64_t new_size,
+    uint8_t hashes[64][HASH_BYTES], unsigned *n, char *why)
 {
-        uint8_t hash[HASH_BYTES];
+        struct consistency consistency = {.old_size = old_size, .new_size = new_size};
+        struct log_folder folder;
+        int error = log_folder_source(&folder, path, why);
 
-        if (leaf >= size || n > PROOF_HASHES_MAX)
-                return -EBADMSG;
-        /* RFC 9162 §2.1.3.2: node is the index at the present height, last the last one's. */
-        uint64_t node = leaf, last = size - 1;
-        memcpy(hash, leaf_hash_in, HASH_BYTES);
-        for (unsigned i = 0; i < n; i++) {
-                if (last == 0)
-                        return -EBADMSG; /* too long */
-                if ((node & 1) != 0 || node == last) {
-                        tree_node(hash, proof[i], hash);
-                        while (node != 0 && (node & 1) == 0) {
-                                node >>= 1;
-                                last >>= 1;
-                        }
-                } else {
-                        tree_node(hash, hash, proof[i]);
-                }
-                node >>= 1;
-                last >>= 1;
+        if (error != 0)
+                return error;
+        error = source_prove_consistency(&folder.source, NULL, &consistency, why);
+        log_folder_close(&folder);
+        if (error == 0) {
+                memcpy(hashes, consistency.hashes, sizeof(consistency.hashes));
+                *n = consistency.n;
         }
-        if (last != 0)
-                return -EBADMSG; /* too short */
-        return memcmp(hash, root, HASH_BYTES) == 0 ? 0 : -EBADMSG;
-}
-
-/* ---- as text ---- */
-
-struct text {
-        char *out;
-        size_t room, used;
-        bool full;
-};
-
-static void
-put(struct text *text, const char *bytes, size_t n)
-{
-        if (text->full || n >= text->room - text->used) {
-                text->full = true;
-                return;
-        }
-        memcpy(text->out + text->used, bytes, n);
-        text->used += n;
-        text->out[text->used] = '\0';
-}
-
-long
-proof_write(char *out, size_t out_bytes, uint64_t leaf, const uint8_t proof[][HASH_BYTES],
-    unsigned n, const char *note)
-{
-        struct text text = {.out = out, .room = out_bytes, .full = out_bytes == 0};
-        char line[64];
-
-        if (n > PROOF_HASHES_MAX || note[0] == '\0')
-                return -EINVAL;
-        put(&text, PROOF_MAGIC, strlen(PROOF_MAGIC));
-        const int chars = snprintf(line, sizeof(line), PROOF_INDEX "%" PRIu64 "\n", leaf);
-        put(&text, line, (size_t)chars);
-        for (unsigned i = 0; i < n; i++) {
-                base64_encode(line, proof[i], HASH_BYTES);
-                line[HASH_LINE_CHARS] = '\n';
-                put(&text, line, HASH_LINE_CHARS + 1);
-        }
-        put(&text, "\n", 1);
-        put(&text, note, strlen(note));
-        return text.full ? -ENOSPC : (long)text.used;
-}
-
-static bool
-skip(const char **at, size_t *left, const char *prefix)
-{
-        const size_t n = strlen(prefix);
-
-        if (*left < n || memcmp(*at, prefix, n) != 0)
-                return false;
-        *at += n;
-        *left -= n;
-        return true;
-}
-
-/* `extra BASE64`: not for this reader, but it must be base64. */
-static int
-skip_extra(const char **at, size_t *left)
-{
-        uint8_t decoded[NOTE_BYTES_MAX];
-
-        if (!skip(at, left, PROOF_EXTRA))
-                return 0;
-        const char *end = memchr(*at, '\n', *left);
-        if (end == NULL || base64_decode(decoded, sizeof(decoded), *at, (size_t)(end - *at)) < 0)
-                return -EBADMSG;
-        *left -= (size_t)(end + 1 - *at);
-        *at = end + 1;
-        return 0;
-}
-
-int
-proof_parse(const char *text, size_t text_bytes, uint64_t *leaf, uint8_t proof[64][HASH_BYTES],
-    unsigned *n, const char **note)
-{
-        const char *at = text;
-        size_t left = text_bytes;
-
-        if (!skip(&at, &left, PROOF_MAGIC) || skip_extra(&at, &left) != 0 ||
-            !skip(&at, &left, PROOF_INDEX))
-                return -EBADMSG;
-        const long digits = log_decimal_parse(leaf, at, left, '\n');
-        if (digits < 0)
-                return -EBADMSG;
-        at += digits + 1;
-        left -= (size_t)digits + 1;
-        *n = 0;
-        while (!skip(&at, &left, "\n")) {
-                if (left <= HASH_LINE_CHARS || at[HASH_LINE_CHARS] != '\n' ||
-                    *n == PROOF_HASHES_MAX ||
-                    base64_decode(proof[*n], HASH_BYTES, at, HASH_LINE_CHARS) != HASH_BYTES)
-                        return -EBADMSG;
-                (*n)++;
-                at += HASH_LINE_CHARS + 1;
-                left -= HASH_LINE_CHARS + 1;
-        }
-        if (left == 0)
-                return -EBADMSG;
-        *note = at; /* to the text's end */
-        return 0;
+        return error;
 }

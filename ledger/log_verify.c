@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The auditor's pass over a log's folder: from the entries everything is computed again and
+/* The auditor's pass over a log: from the entries everything is computed again and
  * compared. */
 #include "ledger/log_internal.h"
 
@@ -8,13 +8,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef int entry_fn(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_bytes);
 
 struct verify {
-        int folder;
-        const char *path;
+        const struct log_source *source;
         char *why;
         struct engine *engine;
         struct checkpoint checkpoint;
@@ -34,13 +32,13 @@ say_tile(struct verify *verify, int error, int level, uint64_t n, unsigned width
         char name[LOG_TILE_PATH_BYTES] = "";
 
         (void)log_tile_path(name, sizeof(name), level, n, width % LOG_TILE_HASHES);
-        return log_say(verify->why, error, "%.200s/%s %s", verify->path, name, what);
+        return log_say(verify->why, error, "%.200s/%s %s", verify->source->name, name, what);
 }
 
 static int
 read_tile(struct verify *verify, int level, uint64_t n, unsigned width, uint8_t *bytes)
 {
-        const int error = log_tile_read(verify->folder, level, n, width, bytes);
+        const int error = verify->source->tile(verify->source->user, level, n, width, bytes);
 
         if (error == -ENOENT)
                 return say_tile(verify, -EBADMSG, level, n, width, "is missing");
@@ -106,7 +104,7 @@ verify_bundle(struct verify *verify, uint64_t n, unsigned width)
 }
 
 static int
-verify_folder(struct verify *verify)
+verify_log(struct verify *verify)
 {
         const uint64_t size = verify->checkpoint.size;
         const uint64_t full = tiles_index(size, LOG_ENTRIES);
@@ -131,12 +129,12 @@ verify_folder(struct verify *verify)
                     "the %" PRIu64
                     " entries of %.200s have another root than its checkpoint: they were "
                     "changed after they were signed",
-                    size, verify->path);
+                    size, verify->source->name);
         return 0;
 }
 
 int
-log_verify(const char *path, const struct note_verifier *verifier,
+log_source_verify(const struct log_source *source, const struct note_verifier *verifier,
     int (*entry)(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_bytes), void *user,
     struct checkpoint *checkpoint, char *why)
 {
@@ -144,32 +142,38 @@ log_verify(const char *path, const struct note_verifier *verifier,
 
         if (verify == NULL)
                 return log_say(why, -ENOMEM, "no memory to verify");
-        verify->path = path;
+        verify->source = source;
         verify->why = why;
         verify->entry = entry;
         verify->user = user;
-        verify->folder = -1;
         tree_init(&verify->tiles.tree);
         int error = engine_create(&verify->engine, ENGINE_AUTO);
         if (error != 0)
                 (void)log_say(why, error, "no hash engine: %s", strerror(-error));
-        if (error == 0) {
-                error = log_folder_open(path, false, &verify->folder);
-                if (error != 0)
-                        (void)log_say(
-                            why, error, "the log %s cannot be opened: %s", path, strerror(-error));
-        }
         if (error == 0)
                 error =
-                    checkpoint_read(verify->folder, verifier, &verify->checkpoint, NULL, NULL, why);
+                    log_source_checkpoint(source, verifier, &verify->checkpoint, NULL, NULL, why);
         if (error == 0)
-                error = verify_folder(verify);
+                error = verify_log(verify);
         if (checkpoint != NULL && error == 0)
                 *checkpoint = verify->checkpoint;
-        if (verify->folder >= 0)
-                close(verify->folder);
         if (verify->engine != NULL)
                 engine_destroy(verify->engine);
         free(verify);
+        return error;
+}
+
+int
+log_verify(const char *path, const struct note_verifier *verifier,
+    int (*entry)(void *user, uint64_t leaf, const uint8_t *entry, uint32_t entry_bytes), void *user,
+    struct checkpoint *checkpoint, char *why)
+{
+        struct log_folder folder;
+        int error = log_folder_source(&folder, path, why);
+
+        if (error != 0)
+                return error;
+        error = log_source_verify(&folder.source, verifier, entry, user, checkpoint, why);
+        log_folder_close(&folder);
         return error;
 }

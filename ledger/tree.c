@@ -128,14 +128,3 @@ tree_root(const struct tree *tree, uint8_t root[HASH_BYTES])
         if (!any)
                 crypto_hash_sha256(root, (const uint8_t *)"", 0);
 }
-
-void
-tree_node(uint8_t out[HASH_BYTES], const uint8_t left[HASH_BYTES], const uint8_t right[HASH_BYTES])
-{
-        uint8_t in[NODE_INPUT_BYTES];
-
-        in[0] = 0x01;
-        memcpy(in + 1, left, HASH_BYTES);
-        memcpy(in + 1 + HASH_BYTES, right, HASH_BYTES);
-        crypto_hash_sha256(out, in, sizeof(in));
-}

@@ -10,13 +10,18 @@
 set -u
 cd "$(dirname "$(readlink -f "$0")")/.." || exit 1
 
+[ $# -ge 3 ] || { echo "usage: tests/run.sh DEBUG_BUILD RELEASE_BUILD FUZZ_BUILD [--long] [--only PATTERN]" >&2; exit 2; }
 debug=$1 release=$2 fuzz=$3
 shift 3
 long=0 only=.
 while [ $# -gt 0 ]; do
         case $1 in
         --long) long=1 ;;
-        --only) only=$2; shift ;;
+        --only)
+                [ $# -ge 2 ] || { echo "tests/run.sh: --only needs a pattern" >&2; exit 2; }
+                only=$2
+                shift
+                ;;
         *) echo "tests/run.sh: unknown option $1" >&2; exit 2 ;;
         esac
         shift

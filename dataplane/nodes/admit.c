@@ -16,7 +16,7 @@ refuse(struct worker *worker, struct request *request, uint16_t why, enum drop_r
         if (request->kind == RECORD_LAB) {
                 lab_release(records->lab, request->lab_entry);
                 reply_plain_error(worker, request, why, false);
-        } else {
+        } else if (!why_is_silent(why, &request->message)) {
                 reply_protected_error(worker, request, why, true);
         }
         worker_drop(worker, request->mbuf, reason);

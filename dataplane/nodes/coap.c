@@ -78,6 +78,9 @@ is_request(struct worker *worker, struct request *request)
         }
         if (message->type == COAP_ACK || message->type == COAP_RST ||
             !coap_code_is_request(message->code)) {
+                /* RFC 7252 §4.2: a CON that there is no context for, such as a response. */
+                if (message->type == COAP_CON)
+                        reply_reset(worker, request);
                 worker_drop(worker, request->mbuf, DROP_COAP_NOT_REQUEST);
                 return false;
         }
@@ -88,7 +91,8 @@ static void
 refuse(struct worker *worker, struct request *request, uint16_t why, bool fresh,
     enum drop_reason reason)
 {
-        reply_plain_error(worker, request, why, fresh);
+        if (!why_is_silent(why, &request->message))
+                reply_plain_error(worker, request, why, fresh);
         worker_drop(worker, request->mbuf, reason);
 }
 

@@ -102,6 +102,17 @@ Test(clock, a_reader_does_not_wait_for_the_writer)
         cr_assert_eq(clock_read(&clock_, &reader, 2 * TICK), before + TICK);
 }
 
+/* The TSC of another core, or of before an interrupt, may lie a little behind. */
+Test(clock, an_earlier_cycle_tells_no_earlier_time)
+{
+        uint64_t told;
+
+        begin(RATE_ONE);
+        told = clock_read(&clock_, &reader, 2 * TICK);
+        cr_assert_eq(told, START + 2 * TICK);
+        cr_assert_eq(clock_read(&clock_, &reader, TICK), told);
+}
+
 Test(clock, begins_with_the_systems_time)
 {
         struct timespec ts;

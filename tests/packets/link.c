@@ -140,6 +140,8 @@ Test(link, arp_request_is_answered)
         cr_assert_arr_eq(got + 28, gateway_ip4, 4);
         cr_assert_arr_eq(got + 32, peer_mac, 6);
         cr_assert_arr_eq(got + 38, peer_ip4, 4);
+        for (unsigned i = 42; i < 60; i++)
+                cr_assert_eq(got[i], 0, "padding shows old bytes");
         dataplane_counters(harness.dataplane, &counters);
         cr_assert_eq(counters.arp, 1);
         cr_assert_eq(counters.rx_packets, 1);

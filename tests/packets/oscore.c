@@ -109,6 +109,62 @@ Test(oscore, a_mixed_burst)
         expect_drops(DROP_OSCORE_DECRYPT, 9);
 }
 
+/* RFC 8613, Appendix C: the requests of vectors C.4, C.5 and C.6, byte for byte. The gateway has no
+ * /tv1, which only one that has opened them can know. */
+static const struct {
+        uint8_t salt_bytes, kid_bytes, id_context_bytes;
+        uint8_t request[64];
+        uint8_t request_bytes;
+} vectors[] = {
+    {8, 0, 0,
+        {0x44, 0x02, 0x5d, 0x1f, 0x00, 0x00, 0x39, 0x74, 0x39, 'l', 'o', 'c', 'a', 'l', 'h', 'o',
+            's', 't', 0x62, 0x09, 0x14, 0xff, 0x61, 0x2f, 0x10, 0x92, 0xf1, 0x77, 0x6f, 0x1c, 0x16,
+            0x68, 0xb3, 0x82, 0x5e},
+        35},
+    {0, 1, 0,
+        {0x44, 0x02, 0x71, 0xc3, 0x00, 0x00, 0xb9, 0x32, 0x39, 'l', 'o', 'c', 'a', 'l', 'h', 'o',
+            's', 't', 0x63, 0x09, 0x14, 0x00, 0xff, 0x4e, 0xd3, 0x39, 0xa5, 0xa3, 0x79, 0xb0, 0xb8,
+            0xbc, 0x73, 0x1f, 0xff, 0xb0},
+        36},
+    {8, 0, 8,
+        {0x44, 0x02, 0x2f, 0x8e, 0xef, 0x9b, 0xbf, 0x7a, 0x39, 'l', 'o', 'c', 'a', 'l', 'h', 'o',
+            's', 't', 0x6b, 0x19, 0x14, 0x08, 0x37, 0xcb, 0xf3, 0x21, 0x00, 0x17, 0xa2, 0xd3, 0xff,
+            0x72, 0xcd, 0x72, 0x73, 0xfd, 0x33, 0x1a, 0xc4, 0x5c, 0xff, 0xbe, 0x55, 0xc3},
+        44},
+};
+
+Test(oscore, the_rfcs_own_requests)
+{
+        for (unsigned i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+                const uint8_t *bytes = vectors[i].request;
+                struct context_spec spec = client_spec(20 + i, AEAD_AES_CCM_16_64_128);
+                struct oscore_input *input = &spec.oscore;
+                struct client_request request = {.piv = 20, .token_bytes = 4};
+                struct datagram datagram = {.n = vectors[i].request_bytes};
+
+                spec.native = false;
+                for (uint8_t j = 0; j < 16; j++)
+                        input->secret[j] = (uint8_t)(j + 1);
+                memcpy(input->salt, "\x9e\x7c\xa9\x22\x23\x78\x63\x40", 8);
+                input->salt_bytes = vectors[i].salt_bytes;
+                input->sender_id[0] = 1;
+                input->recipient_id[0] = 0;
+                input->recipient_id_bytes = vectors[i].kid_bytes;
+                input->has_id_context = vectors[i].id_context_bytes != 0;
+                input->id_context_bytes = vectors[i].id_context_bytes;
+                memcpy(input->id_context, "\x37\xcb\xf3\x21\x00\x17\xa2\xd3", 8);
+                client_enrol_spec(&device, &harness, &spec);
+
+                memcpy(datagram.bytes, bytes, datagram.n);
+                request.message_id = (uint16_t)(bytes[2] << 8 | bytes[3]);
+                memcpy(request.token, bytes + 4, 4);
+                client_send(&device, &harness, &datagram);
+                harness_drive(&harness);
+                client_expect(&device, &harness, &request, COAP_NOT_FOUND, &reply);
+        }
+        expect_drops(DROP_OSCORE_INNER, 3);
+}
+
 /* Promise 1. */
 Test(oscore, nothing_is_said_before_the_record_is_durable)
 {
@@ -329,4 +385,73 @@ Test(oscore, an_error_is_said_again_in_the_same_bytes)
         cr_assert_eq(memcmp(again.raw.bytes, reply.raw.bytes, reply.raw.n), 0);
         cr_assert_eq(harness.kept_n, 0);
         cr_assert_eq(dataplane_pending(harness.dataplane), 0);
+}
+
+/* GET and refusals inside OSCORE: protected all of them, and no record. */
+Test(oscore, inner_requests_that_are_no_records)
+{
+        struct client_request request;
+
+        atomic_store(&harness.view->leaves, 3);
+        request = client_post(&device);
+        request.code = COAP_GET;
+        request.path = "r/2";
+        request.payload_bytes = 0;
+        request.content_format = -1;
+        send_again(&request);
+        harness_drive(&harness);
+        client_expect(&device, &harness, &request, COAP_CONTENT, &reply);
+        cr_assert_arr_eq(
+            reply.inner.payload, "{\"leaf\":2,\"durable\":true,\"published\":false}", 44);
+        /* Not kept: what a leaf's representation says changes. */
+        send_again(&request);
+        harness_drive(&harness);
+        client_expect_plain(&device, &harness, &request, COAP_UNAUTHORIZED, "Replay detected");
+
+        request = client_post(&device);
+        request.code = COAP_PUT;
+        send_again(&request);
+        harness_drive(&harness);
+        client_expect(&device, &harness, &request, COAP_METHOD_NOT_ALLOWED, &reply);
+        request = client_post(&device);
+        request.content_format = 50;
+        send_again(&request);
+        harness_drive(&harness);
+        client_expect(&device, &harness, &request, COAP_UNSUPPORTED_FORMAT, &reply);
+        request = client_post(&device);
+        request.extra_option = 65001;
+        send_again(&request);
+        harness_drive(&harness);
+        client_expect(&device, &harness, &request, COAP_BAD_OPTION, &reply);
+        cr_assert_eq(harness.taken, 0);
+        cr_assert_eq(dataplane_pending(harness.dataplane), 0);
+}
+
+/* Every truncation of a valid request is rejected; every single bit flipped is accepted at most
+ * once. */
+Test(oscore, truncations_and_flipped_bits)
+{
+        struct client_request request = client_post(&device);
+        struct datagram datagram, changed;
+        uint8_t frame[HARNESS_FRAME_MAX];
+
+        client_write(&device, &request, &datagram);
+        for (size_t n = 0; n < datagram.n; n++) {
+                changed = datagram;
+                changed.n = n;
+                client_send(&device, &harness, &changed);
+                harness_drive(&harness);
+        }
+        cr_assert_eq(harness.taken, 0, "a truncated request was accepted");
+        for (size_t bit = 0; bit < 8 * datagram.n; bit++) {
+                changed = datagram;
+                changed.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+                client_send(&device, &harness, &changed);
+                harness_drive(&harness);
+                while (harness_take(&harness, frame) != 0)
+                        ;
+        }
+        /* Type, message ID, token are not protected: such a copy is the request, the first time. */
+        cr_assert_eq(harness.taken, 1);
+        client_check_record(&device, &request, &harness.kept[0]);
 }

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -320,5 +321,55 @@ Test(quiet, watchers_see)
                 cr_assert_eq(calls, 1);
                 cr_assert_eq(call_number, SYS_getppid);
         }
+        harness_close(&harness);
+}
+
+/* All packets a walk may take in are answered at once, and as many receipts come as it may take.
+ * How much of that meets in one node at a time hangs on the order in which nodes run; so each has
+ * room for all of it from the start, since a stream that grows allocates. */
+Test(quiet, fullest_walk_grows_no_stream)
+{
+        struct harness_options options = {
+            .queues = WALK_PACKETS_MAX / PORT_BURST_MAX, .devices = DEVICES};
+        struct node_stat stats[32];
+        uint64_t before = 0, after = 0;
+        struct engine *engine;
+        struct wire wire;
+        struct rte_node *node;
+        rte_graph_off_t off;
+        rte_node_t count;
+        unsigned n;
+
+        harness_open(&harness, &options);
+        for (unsigned i = 0; i < DEVICES; i++)
+                device_enrol(&devices[i], harness.contexts, i, AEAD_AES_CCM_16_64_128);
+        cr_assert_eq(engine_create(&engine, ENGINE_AUTO), 0);
+        harness.writer = WRITER_HOLD;
+        for (unsigned i = 0; i < RECEIPT_BURST_MAX; i++)
+                inject_next(engine, i);
+        harness_drive(&harness);
+        cr_assert_eq(harness.kept_n, RECEIPT_BURST_MAX);
+
+        wire_ether(&wire, harness.mac[0], peer_mac, NULL, 0, 0x0800);
+        wire_ip4(&wire, peer_ip4, gateway_ip4, 1, NULL, 0);
+        wire_echo(&wire, 1, 1, "full", 4);
+        wire_finish(&wire);
+        for (unsigned i = 0; i < WALK_PACKETS_MAX; i++)
+                harness_inject_at(&harness, 0, i / PORT_BURST_MAX, wire.bytes, wire.n);
+        harness_release(&harness, RECEIPT_COMMITTED);
+        n = dataplane_node_stats(harness.dataplane, stats, 32);
+        for (unsigned i = 0; i < n; i++)
+                before += strcmp(stats[i].name, "port_tx") == 0 ? stats[i].objs : 0;
+        cr_assert_eq(dataplane_walk(harness.dataplane, 0), WALK_PACKETS_MAX);
+        n = dataplane_node_stats(harness.dataplane, stats, 32);
+        for (unsigned i = 0; i < n; i++)
+                after += strcmp(stats[i].name, "port_tx") == 0 ? stats[i].objs : 0;
+        cr_assert_eq(after - before, WALK_PACKETS_MAX + RECEIPT_BURST_MAX);
+        cr_assert_eq(graph_streams_grown(harness.dataplane->workers[0]), 0);
+        rte_graph_foreach_node(count, off, harness.dataplane->workers[0]->graph, node)
+        {
+                cr_expect_geq(node->size, WALK_PACKETS_MAX + RECEIPT_BURST_MAX, "%s", node->name);
+        }
+        engine_destroy(engine);
         harness_close(&harness);
 }

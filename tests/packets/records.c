@@ -286,7 +286,7 @@ Test(records, a_full_commit_ring_refuses_and_moves_no_window)
         enrol(NULL);
         request = client_exchange(&client, &harness);
         client_expect(&client, &harness, &request, COAP_UNAVAILABLE, &reply);
-        expect_drops(DROP_PENDING_FULL, 1);
+        expect_drops(DROP_RING_FULL, 1);
         cr_assert_eq(context()->window_bits, 0);
         harness.writer = WRITER_COMMIT;
         harness_drive(&harness);

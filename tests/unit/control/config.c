@@ -3,6 +3,7 @@
 #include "control/config.h"
 #include "control/yaml_reader.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
@@ -31,6 +32,28 @@ refused(const char *text, const char *message)
 
         cr_expect_eq(rc, -EINVAL, "%s: %d", text, rc);
         cr_expect_str_eq(why, message, "%s:\n got %s\nwant %s", text, why, message);
+}
+
+/* The HTTP server's address as text. */
+static const char *
+http_text(void)
+{
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&config.http;
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&config.http;
+        static char text[80];
+        char address[INET6_ADDRSTRLEN] = "";
+
+        if (config.http.ss_family == AF_UNSPEC)
+                return "off";
+        if (config.http.ss_family == AF_INET)
+                snprintf(text, sizeof(text), "4 %s %u",
+                    inet_ntop(AF_INET, &v4->sin_addr, address, sizeof(address)),
+                    ntohs(v4->sin_port));
+        else
+                snprintf(text, sizeof(text), "6 %s %u",
+                    inet_ntop(AF_INET6, &v6->sin6_addr, address, sizeof(address)),
+                    ntohs(v6->sin6_port));
+        return text;
 }
 
 Test(config, defaults)
@@ -67,6 +90,7 @@ Test(config, defaults)
         cr_assert_eq(config.group_us, 1000);
         cr_assert_eq(config.checkpoint_ms, 1000);
         cr_assert_eq(config.drain_ms, 5000);
+        cr_assert_str_eq(http_text(), "4 127.0.0.1 8470");
 }
 
 static const char everything[] = "# all keys\n"
@@ -99,6 +123,7 @@ static const char everything[] = "# all keys\n"
                                  "  group_us: 2\n"
                                  "  checkpoint_ms: 10\n"
                                  "control: { socket: c }\n"
+                                 "http: { listen: \"[2001:db8::1]:80\" }\n"
                                  "drain_ms: 0\n";
 
 Test(config, every_key_is_read)
@@ -137,6 +162,7 @@ Test(config, every_key_is_read)
         cr_assert_eq(config.group_us, 2);
         cr_assert_eq(config.checkpoint_ms, 10);
         cr_assert_eq(config.drain_ms, 0);
+        cr_assert_str_eq(http_text(), "6 2001:db8::1 80");
 }
 
 Test(config, workers_and_their_cores)
@@ -155,7 +181,7 @@ Test(config, keys_unknown_duplicate_or_of_the_wrong_kind)
 {
         refused(PORTS "colour: red\n",
             "a.yaml:4:1: unknown key \"colour\" in the configuration: the keys are realm, origin, "
-            "lab, state, keys, dataplane, network, ledger, control, drain_ms");
+            "lab, state, keys, dataplane, network, ledger, control, http, drain_ms");
         refused("network:\n  ip5: 1\n",
             "a.yaml:2:3: unknown key \"ip5\" in network: the keys are ip4, ip6, coap_port");
         refused("keys: { realm: a, realm: b }\n",
@@ -197,7 +223,7 @@ Test(config, numbers_say_their_range)
         refused("realm: 4294967296\n",
             "a.yaml:1:8: realm must be a number from 0 to 4294967295, not \"4294967296\"");
         refused("ledger: { segment_mib: 3 }\n",
-            "a.yaml:1:24: segment_mib must be a number from 4 to 2048, not \"3\"");
+            "a.yaml:1:24: segment_mib must be a number from 4 to 1024, not \"3\"");
         refused("dataplane: { workers: 17 }\n",
             "a.yaml:1:23: workers must be a number from 1 to 16, not \"17\"");
         refused("dataplane: { devices: 16777217 }\n",
@@ -262,6 +288,29 @@ Test(config, words_and_addresses)
             "a.yaml:1:17: ip6 must be a host's address: not loopback, multicast or zero");
         refused("network: { ip6: \"ff02::1\" }\n",
             "a.yaml:1:17: ip6 must be a host's address: not loopback, multicast or zero");
+}
+
+Test(config, http_address)
+{
+        static const char *const bad[] = {"127.0.0.1", "127.0.0.1:", ":80", "127.0.0.1:0",
+            "127.0.0.1:65536", "127.0.0.1:80x", "127.0.0.1:080", "127.0.0.1:+80", "127.0.0.1: 80",
+            "localhost:80", "::1:80", "[::1]", "[::1]:", "[::1]80", "[::1:80", "::1]:80",
+            "[127.0.0.1]:80", "[]:80", "[:80", "[", "1.2.3:80", "on", "Off",
+            "127.0.0.1:99999999999", "[0000:0000:0000:0000:0000:0000:000.000.000.0000]:80"};
+        char text[160];
+
+        cr_assert_eq(load("http: { listen: off }\n" PORTS), 0, "%s", why);
+        cr_assert_str_eq(http_text(), "off");
+        cr_assert_eq(load("http:\n  listen: 0.0.0.0:65535\n" PORTS), 0, "%s", why);
+        cr_assert_str_eq(http_text(), "4 0.0.0.0 65535");
+        cr_assert_eq(load("http: { listen: \"[::]:1\" }\n" PORTS), 0, "%s", why);
+        cr_assert_str_eq(http_text(), "6 :: 1");
+        for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+                snprintf(text, sizeof(text), "http: { listen: \"%s\" }\n", bad[i]);
+                refused(text, "a.yaml:1:17: listen must be an address and a port like "
+                              "\"127.0.0.1:8470\" or \"[::1]:8470\", or off");
+        }
+        refused("http: { listen: \"\" }\n", "a.yaml:1:17: listen must have 1 to 55 bytes");
 }
 
 Test(config, indirection_is_refused)

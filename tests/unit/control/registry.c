@@ -599,7 +599,7 @@ Test(registry_index, adds_finds_removes)
         uint32_t seed = 1, n = 0;
 
         cr_assert_eq(index_create(&index), 0);
-        for (unsigned i = 0; i < 20000; i++) {
+        for (unsigned i = 0; i < 8000; i++) {
                 uint32_t entry, h;
 
                 seed = seed * 1664525u + 1013904223u;
