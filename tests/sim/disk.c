@@ -173,7 +173,7 @@ static int
 sim_open(struct io *io, const char *path, unsigned flags)
 {
         struct sim_disk *disk = of(io);
-        int error = call_enter(disk);
+        int error = flags & IO_CREATE ? effect_enter(disk) : call_enter(disk);
         if (error)
                 return error;
         assert(!(flags & IO_WRITE) || flags & IO_DIRECT);
@@ -277,7 +277,7 @@ static int64_t
 sim_write(struct io *io, int fd, const void *buffer, size_t bytes, uint64_t offset_bytes)
 {
         struct sim_disk *disk = of(io);
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         struct descriptor *own = descriptor(disk, fd);
@@ -292,7 +292,7 @@ static int
 sim_fsync(struct io *io, int fd)
 {
         struct sim_disk *disk = of(io);
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         struct node *node = descriptor(disk, fd)->node;
@@ -306,7 +306,7 @@ static int
 sim_truncate(struct io *io, int fd, uint64_t bytes)
 {
         struct sim_disk *disk = of(io);
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         struct node *node = descriptor(disk, fd)->node;
@@ -347,8 +347,8 @@ sim_fstat(struct io *io, int fd, struct io_stat *stat)
                 return error;
         struct node *node = descriptor(disk, fd)->node;
         stat_take(node, stat);
-        return (int)call_leave(disk, fault_read(disk, node), "fstat(%d #%lu)", fd,
-            (unsigned long)node->inode);
+        return (int)call_leave(
+            disk, fault_read(disk, node), "fstat(%d #%lu)", fd, (unsigned long)node->inode);
 }
 
 /* ---- names ---- */
@@ -372,7 +372,7 @@ sim_sync_folder(struct io *io, const char *path)
 {
         struct sim_disk *disk = of(io);
         struct node *node;
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         error = path_find(disk, path, &node);
@@ -415,7 +415,7 @@ static int
 sim_rename(struct io *io, const char *from, const char *to, bool replace)
 {
         struct sim_disk *disk = of(io);
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         return (int)call_leave(
@@ -445,7 +445,7 @@ static int
 sim_unlink(struct io *io, const char *path)
 {
         struct sim_disk *disk = of(io);
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         return (int)call_leave(disk, do_unlink(disk, path), "unlink(%s)", path);
@@ -475,7 +475,7 @@ static int
 sim_mkdir(struct io *io, const char *path)
 {
         struct sim_disk *disk = of(io);
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         return (int)call_leave(disk, do_mkdir(disk, path), "mkdir(%s)", path);

@@ -4,16 +4,17 @@
  *
  * Disks are the folders "/d0", "/d1", ...; what lies elsewhere is on a medium without faults.
  *
- * What is durable. A write by a descriptor (all have O_DSYNC) is durable when it has returned or its
- * completion was polled; until then each of its 512-byte sectors, by itself, may be on the medium or
- * not. A length set by truncate is durable after fsync. A name that was made, renamed or removed is
- * durable after its folder's sync; until then a crash may undo it: either all from some step on, or
- * each by itself.
+ * What is durable. A write by a descriptor (all have O_DSYNC) is durable when it has returned or
+ * its completion was polled; until then each of its 512-byte sectors, by itself, may be on the
+ * medium or not. A length set by truncate is durable after fsync. A name that was made, renamed or
+ * removed is durable after its folder's sync; until then a crash may undo it: either all from some
+ * step on, or each by itself.
  *
  * A crash ends the machine at one call: before it, in the middle of it (some sectors), or behind it
  * but before it returns. All calls of the ended machine then fail with -EIO and change nothing any
  * more, so that the program unwinds by its own error paths and frees what it has; what it reports
- * from then on never happened. sim_disk_power_on() starts the machine again on what the medium holds.
+ * from then on never happened. sim_disk_power_on() starts the machine again on what the medium
+ * holds.
  *
  * Beside each page stands, where it differs, what an honest disk would hold: so it is known whether
  * a disk still carries damage. */
@@ -33,11 +34,11 @@ struct sim_disk;
 
 /* What is wrong with a disk now; ppm a call. Plain fields, set by the test between calls. */
 struct sim_faults {
-        bool gone;      /* its folder is not there; open descriptors still work */
-        bool dead;      /* every call is -EIO */
-        bool hung;      /* queued requests do not complete until it is taken back */
-        bool full;      /* nothing can grow: -ENOSPC */
-        bool read_only; /* -EROFS */
+        bool gone;        /* its folder is not there; open descriptors still work */
+        bool dead;        /* every call is -EIO */
+        bool hung;        /* queued requests complete when it is taken back, or after 30 s: -EIO */
+        bool full;        /* nothing can grow: -ENOSPC */
+        bool read_only;   /* -EROFS */
         uint32_t slow_us; /* added to each queued request */
         uint32_t eio_read_ppm, eio_write_ppm, short_ppm;
         uint32_t lost_ppm;        /* acknowledged, never kept */
@@ -46,8 +47,8 @@ struct sim_faults {
 
 /* How often each thing happened: a run that injects nothing proves nothing. */
 struct sim_counts {
-        uint64_t calls, crashes, torn_writes, undone_names, eio, shorts, lost, misdirected, rotten,
-            late, enospc;
+        uint64_t calls, effects, crashes, torn_writes, undone_names, eio, shorts, lost, misdirected,
+            rotten, late, enospc;
 };
 
 struct sim_disk *sim_disk_open(uint64_t seed);
@@ -62,7 +63,9 @@ bool sim_disk_has_faults(struct sim_disk *disk, unsigned index);
 /* Takes all faults back; hung requests complete from now on. Damage stays. */
 void sim_disk_mend(struct sim_disk *disk, unsigned index);
 
-/* The machine ends at the n-th call from now (1: the next one); 0: it does not. */
+/* The machine ends at the n-th call from now that changes something (1: the next one; a crash at
+ * any other call is one behind the last that did); 0: it does not. A poll with requests in flight
+ * counts. */
 void sim_disk_crash_in(struct sim_disk *disk, uint64_t calls);
 /* At a crash of the process alone (kill -9) names stay and requests are whole or not at all. */
 void sim_disk_crash_kind(struct sim_disk *disk, bool process_only);

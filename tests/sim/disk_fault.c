@@ -20,7 +20,17 @@ call_enter(struct sim_disk *disk)
                 return -EIO;
         disk->counts.calls++;
         disk->now_us += rng_between(&disk->rng, 1, CALL_US_MAX);
-        if (disk->crash_at == 0 || disk->counts.calls < disk->crash_at)
+        return 0;
+}
+
+int
+effect_enter(struct sim_disk *disk)
+{
+        int error = call_enter(disk);
+        if (error)
+                return error;
+        disk->counts.effects++;
+        if (disk->crash_at == 0 || disk->counts.effects < disk->crash_at)
                 return 0;
         switch (rng_below(&disk->rng, 3)) {
         case 0:
@@ -62,7 +72,7 @@ call_leave(struct sim_disk *disk, int64_t result, const char *format, ...)
 void
 sim_disk_crash_in(struct sim_disk *disk, uint64_t calls)
 {
-        disk->crash_at = calls > 0 ? disk->counts.calls + calls : 0;
+        disk->crash_at = calls > 0 ? disk->counts.effects + calls : 0;
 }
 
 void
@@ -285,9 +295,10 @@ sim_disk_mend(struct sim_disk *disk, unsigned index)
         *sim_disk_faults(disk, index) = (struct sim_faults){0};
         for (unsigned i = 0; i < REQUESTS_MAX; i++) {
                 struct request *request = &disk->requests[i];
-                if (request->queue != NULL && request->node->disk == index &&
-                    request->ready_us == UINT64_MAX)
+                if (request->queue != NULL && request->node->disk == index && request->hung) {
+                        request->hung = false;
                         request->ready_us = disk->now_us;
+                }
         }
 }
 
@@ -296,8 +307,8 @@ sim_disk_mend(struct sim_disk *disk, unsigned index)
 typedef void node_fn(void *user, struct node *node);
 
 static void
-files_walk(const struct sim_disk *disk, const struct node *folder, uint32_t on, node_fn *fn,
-    void *user)
+files_walk(
+    const struct sim_disk *disk, const struct node *folder, uint32_t on, node_fn *fn, void *user)
 {
         for (unsigned i = 0; i < folder->now.n; i++) {
                 struct node *node = folder->now.all[i].node;
@@ -335,8 +346,8 @@ sim_disk_rot(struct sim_disk *disk, unsigned index)
                 return false;
         struct page *page = pick.node->pages[pick.page];
         uint8_t sector[SIM_SECTOR_BYTES];
-        unsigned at = (unsigned)rng_below(&disk->rng, SIM_PAGE_BYTES / SIM_SECTOR_BYTES) *
-                      SIM_SECTOR_BYTES;
+        unsigned at =
+            (unsigned)rng_below(&disk->rng, SIM_PAGE_BYTES / SIM_SECTOR_BYTES) * SIM_SECTOR_BYTES;
         memcpy(sector, page->data + at, sizeof(sector));
         unsigned flips = (unsigned)rng_between(&disk->rng, 1, 4);
         for (unsigned i = 0; i < flips; i++)
@@ -380,8 +391,8 @@ place_elsewhere(
         files_walk(disk, disk->root, node->disk, pick_place, &pick);
         if (pick.node == NULL || pick.node->bytes < bytes)
                 return NULL;
-        *offset_bytes = rng_below(&disk->rng, (pick.node->bytes - bytes) / SIM_PAGE_BYTES + 1) *
-                        SIM_PAGE_BYTES;
+        *offset_bytes =
+            rng_below(&disk->rng, (pick.node->bytes - bytes) / SIM_PAGE_BYTES + 1) * SIM_PAGE_BYTES;
         return pick.node;
 }
 

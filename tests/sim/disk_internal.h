@@ -62,7 +62,7 @@ struct request {
         struct io_request asked;
         uint64_t ready_us;
         int32_t result;
-        bool lost;
+        bool lost, hung;
         struct node *elsewhere;
         uint64_t elsewhere_bytes;
 };
@@ -79,7 +79,7 @@ struct sim_disk {
         FILE *trace;
         struct sim_counts counts;
         uint64_t now_us, next_inode;
-        uint64_t crash_at; /* counts.calls; 0 none */
+        uint64_t crash_at; /* counts.effects; 0 none */
         bool crashed, process_only;
         bool dying; /* this call is the last one */
         bool torn;  /* and stops in its middle */
@@ -124,6 +124,8 @@ void sim_queue_close(struct io_queue *queue);
 
 /* Begins a call: 0, or -EIO when the machine has ended. */
 int call_enter(struct sim_disk *disk);
+/* The same for one that changes something: the machine may end here. */
+int effect_enter(struct sim_disk *disk);
 /* Ends it: result, or -EIO when this call was the last. */
 int64_t call_leave(struct sim_disk *disk, int64_t result, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -138,7 +140,8 @@ int fault_write(struct sim_disk *disk, const struct node *node, bool grows);
 /* Some of a write's sectors, each by itself. */
 void write_torn(
     struct sim_disk *disk, struct node *node, uint64_t offset_bytes, const void *in, size_t bytes);
-/* A place for a write that goes astray: a file of the same disk and an offset within. NULL: none. */
+/* A place for a write that goes astray: a file of the same disk and an offset within. NULL: none.
+ */
 struct node *place_elsewhere(
     struct sim_disk *disk, const struct node *node, size_t bytes, uint64_t *offset_bytes);
 

@@ -73,8 +73,8 @@ page_make(struct node *node, size_t index)
         if (index >= node->pages_n) {
                 size_t n = (index + 1) * 2;
                 node->pages = must(realloc(node->pages, n * sizeof(node->pages[0])));
-                memset(node->pages + node->pages_n, 0,
-                    (n - node->pages_n) * sizeof(node->pages[0]));
+                memset(
+                    node->pages + node->pages_n, 0, (n - node->pages_n) * sizeof(node->pages[0]));
                 node->pages_n = n;
         }
         if (node->pages[index] == NULL)
@@ -83,8 +83,8 @@ page_make(struct node *node, size_t index)
 }
 
 static void
-page_put(
-    struct node *node, size_t index, size_t at, const uint8_t *in, size_t n, bool medium, bool honest)
+page_put(struct node *node, size_t index, size_t at, const uint8_t *in, size_t n, bool medium,
+    bool honest)
 {
         struct page *page = index < node->pages_n ? node->pages[index] : NULL;
         if (page == NULL) {
@@ -231,7 +231,8 @@ node_copy(struct sim_disk *disk, const struct node *from)
                 }
         }
         for (unsigned i = 0; i < from->now.n; i++)
-                entries_set(&to->now, from->now.all[i].name, node_copy(disk, from->now.all[i].node));
+                entries_set(
+                    &to->now, from->now.all[i].name, node_copy(disk, from->now.all[i].node));
         node_sync(to);
         return to;
 }

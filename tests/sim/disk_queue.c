@@ -10,6 +10,8 @@
 
 #define LATENCY_US_MIN 40u
 #define LATENCY_US_MAX 600u
+/* When the kernel gives a hung command up: -EIO then. */
+#define HUNG_US (UINT64_C(30) * 1000000u)
 
 static struct sim_disk *
 of(struct io_queue *queue)
@@ -56,14 +58,14 @@ request_judge(struct sim_disk *disk, struct request *request)
         const struct io_request *asked = &request->asked;
         struct node *node = request->node;
         const struct sim_faults *faults = faults_of(disk, node);
-        request->ready_us =
-            disk->now_us + rng_between(&disk->rng, LATENCY_US_MIN, LATENCY_US_MAX);
+        request->ready_us = disk->now_us + rng_between(&disk->rng, LATENCY_US_MIN, LATENCY_US_MAX);
         request->result = (int32_t)asked->bytes;
         if (faults == NULL)
                 return;
-        if (faults->hung)
-                request->ready_us = UINT64_MAX;
-        else if (faults->slow_us > 0)
+        if (faults->hung) {
+                request->ready_us = disk->now_us + HUNG_US;
+                request->hung = true;
+        } else if (faults->slow_us > 0)
                 request->ready_us += rng_below(&disk->rng, 2 * (uint64_t)faults->slow_us);
         if (!asked->write)
                 return;
@@ -95,7 +97,7 @@ sim_queue_submit(struct io_queue *own, const struct io_request *requests, unsign
 {
         struct sim_disk *disk = of(own);
         assert(n > 0 && n <= IO_BATCH_MAX);
-        int error = call_enter(disk);
+        int error = effect_enter(disk);
         if (error)
                 return error;
         for (unsigned i = 0; i < n; i++) {
@@ -138,8 +140,10 @@ request_carry_out(struct sim_disk *disk, struct request *request)
         struct node *node = request->node;
         if (disk->crashed)
                 return -EIO;
+        if (request->hung)
+                request->result = -EIO;
         if (!asked->write) {
-                int error = fault_read(disk, node);
+                int error = request->hung ? -EIO : fault_read(disk, node);
                 uint64_t bytes = asked->bytes;
                 if (error)
                         return error;
@@ -180,10 +184,12 @@ sim_queue_poll(struct io_queue *own, struct io_done *done, unsigned max, uint32_
 {
         struct sim_disk *disk = of(own);
         unsigned n = 0;
-        int error = call_enter(disk);
-        if (error && !disk->crashed)
-                return error;
         struct request *first = request_first(disk, own);
+        /* An ended machine's requests come back, all of them failed. */
+        if (first != NULL)
+                (void)effect_enter(disk);
+        else if (call_enter(disk))
+                return -EIO;
         if (first == NULL || first->ready_us > disk->now_us) {
                 uint64_t until = disk->now_us + wait_us;
                 disk->now_us = first != NULL && first->ready_us < until ? first->ready_us : until;
@@ -217,7 +223,7 @@ sim_queue_close(struct io_queue *own)
                 struct request *request = &disk->requests[i];
                 if (request->queue != (struct sim_queue *)own)
                         continue;
-                if (!disk->crashed && request->ready_us != UINT64_MAX)
+                if (!disk->crashed && !request->hung)
                         request_carry_out(disk, request);
                 request->queue = NULL;
         }

@@ -85,8 +85,8 @@ died(int number)
         uint64_t seed;
         uint32_t step;
         world_where(&seed, &step);
-        int n = snprintf(line, sizeof(line), "seed %" PRIu64 " BROKEN at step %u: signal %d\n", seed,
-            step, number);
+        int n = snprintf(line, sizeof(line), "seed %" PRIu64 " BROKEN at step %u: signal %d\n",
+            seed, step, number);
         (void)!write(STDOUT_FILENO, line, (size_t)n);
         _exit(1);
 }
@@ -96,9 +96,10 @@ tell(uint64_t seed, const struct world_result *r)
 {
         printf("seed %" PRIu64 " %u+%u: %" PRIu64 " records, %" PRIu64 " acknowledged, %" PRIu64
                " groups; %" PRIu64 " boots, %" PRIu64 "+%" PRIu64 " crashes; %" PRIu64
-               " fences, %" PRIu64 " rebuilds, %" PRIu64 " replaces, %" PRIu64 " scrubs; beyond %" PRIu64
-               "; calls %" PRIu64 ", eio %" PRIu64 ", lost %" PRIu64 ", astray %" PRIu64 ", rot %" PRIu64
-               ", short %" PRIu64 ", torn %" PRIu64 ", names %" PRIu64 "\n",
+               " fences, %" PRIu64 " rebuilds, %" PRIu64 " replaces, %" PRIu64
+               " scrubs; beyond %" PRIu64 "; calls %" PRIu64 ", eio %" PRIu64 ", lost %" PRIu64
+               ", astray %" PRIu64 ", rot %" PRIu64 ", short %" PRIu64 ", torn %" PRIu64
+               ", names %" PRIu64 "\n",
             seed, r->data, r->parity, r->records, r->acknowledged, r->groups, r->boots, r->crashes,
             r->crashes_in_boot, r->fences, r->rebuilds, r->replaces, r->scrubs, r->beyond,
             r->disk.calls, r->disk.eio, r->disk.lost, r->disk.misdirected, r->disk.rotten,

@@ -10,9 +10,9 @@
 
 #define BOOT_CRASHES_MAX 4u
 #define BOOT_CRASH_PPM   350000u
-#define BOOT_CALLS_MAX   600u
+#define BOOT_CALLS_MAX   120u
 #define RUN_CRASH_PPM    800000u
-#define RUN_CALLS_MAX    1200u
+#define RUN_CALLS_MAX    500u
 #define BEYOND_PPM       120000u
 #define OFF_FAULT_PPM    250000u
 #define KEEP_PPM         200000u
@@ -108,8 +108,8 @@ world_open(struct world *world)
         devices_make(world);
         world->result->data = world->k;
         world->result->parity = world->m;
-        world_say(world, "seed %lu: %u+%u, %u devices", (unsigned long)world->config.seed,
-            world->k, world->m, world->devices_n);
+        world_say(world, "seed %lu: %u+%u, %u devices", (unsigned long)world->config.seed, world->k,
+            world->m, world->devices_n);
 }
 
 static void
@@ -198,11 +198,22 @@ start(struct world *world)
                 if (up)
                         break;
                 world->result->stops++;
+                if (!world->was_up && !world->calm) {
+                        /* Made by halves, and nothing promised yet: the operator begins anew. */
+                        for (unsigned i = 0; i < world->n; i++)
+                                sim_disk_wipe(world->disk, world->disk_of[i]);
+                        sim_disk_power_on(world->disk);
+                        world->calm = true;
+                        start(world);
+                        world->calm = false;
+                        return;
+                }
                 uint32_t impaired = operator_impaired(world);
                 world_fail(world, "it does not start (%s) with slots %x impaired: %s",
                     strerror(-error), impaired, why);
                 return;
         }
+        world->was_up = true;
         uint64_t rebuilds = world->result->rebuilds;
         boot_look(world);
         world->result->rebuilds = rebuilds;
@@ -245,7 +256,8 @@ step(struct world *world)
         if (dice < 430)
                 gateway_write(world);
         else if (dice < 700)
-                devices_send(world, (unsigned)rng_between(rng, 1, rng_chance(rng, 100000) ? 300 : 20));
+                devices_send(
+                    world, (unsigned)rng_between(rng, 1, rng_chance(rng, 100000) ? 300 : 20));
         else if (dice < 800)
                 vault_steps(world);
         else if (dice < 840)
@@ -313,8 +325,8 @@ end(struct world *world)
         sim_disk_crash(world->disk);
         restart(world);
         if (!world->broken && world->members != (1u << world->n) - 1)
-                world_fail(world, "volumes are left out of the last start: members %x",
-                    world->members);
+                world_fail(
+                    world, "volumes are left out of the last start: members %x", world->members);
 }
 
 void

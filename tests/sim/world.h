@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A small world above the ledger, deterministic by seed: devices that send records until they are
- * acknowledged, the gateway's writer loop in one thread, an operator, faults, and crashes at any call;
- * and a witness outside of it all who remembers what was promised and holds each recovery against it.
+ * acknowledged, the gateway's writer loop in one thread, an operator, faults, and crashes at any
+ * call; and a witness outside of it all who remembers what was promised and holds each recovery
+ * against it.
  *
- * Promised: what was acknowledged is there at the same leaf with the same bytes; no (context, partial
- * IV) is there twice; every size and root that was signed is of a prefix; each record opens with a key
- * of the recovered store; no boot epoch comes twice. All of that while no more than m volumes have
- * anything wrong with them, and writing goes on meanwhile. With more: an error that says why, or all
- * of it. */
+ * Promised: what was acknowledged is there at the same leaf with the same bytes; no (context,
+ * partial IV) is there twice; every size and root that was signed is of a prefix; each record opens
+ * with a key of the recovered store; no boot epoch comes twice. All of that while no more than m
+ * volumes have anything wrong with them, and writing goes on meanwhile. With more: an error that
+ * says why, or all of it. */
 #ifndef AORTA_TESTS_SIM_WORLD_H
 #define AORTA_TESTS_SIM_WORLD_H
 

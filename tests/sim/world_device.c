@@ -29,8 +29,8 @@ devices_make(struct world *world)
 /* ---- what a record holds ---- */
 
 static uint32_t
-payload_make(const struct world *world, uint64_t context, uint64_t piv, uint8_t *payload,
-    uint8_t tag[8])
+payload_make(
+    const struct world *world, uint64_t context, uint64_t piv, uint8_t *payload, uint8_t tag[8])
 {
         struct rng rng = {world->config.seed * 0x100000001b3u + (context << 32) + piv};
         uint32_t bytes = (uint32_t)rng_between(&rng, 1, SMALL_BYTES);
@@ -115,8 +115,8 @@ key_value(struct world *world, const struct device *device, uint8_t value[KEY_VA
 {
         put_le64(value, device->context_id);
         rng_fill(&world->rng, value + 8, crypto_secretbox_NONCEBYTES);
-        crypto_secretbox_easy(value + 8 + crypto_secretbox_NONCEBYTES, device->key,
-            SEAL_KEY_BYTES, value + 8, realm_key);
+        crypto_secretbox_easy(value + 8 + crypto_secretbox_NONCEBYTES, device->key, SEAL_KEY_BYTES,
+            value + 8, realm_key);
 }
 
 static void
@@ -225,8 +225,7 @@ devices_send(struct world *world, unsigned records)
                         device->first++;
                 if (device->enrolment != ENROL_DONE)
                         continue;
-                bool room =
-                    device->n - device->first < OUTSTANDING_MAX && device->n < RECORDS_MAX;
+                bool room = device->n - device->first < OUTSTANDING_MAX && device->n < RECORDS_MAX;
                 if (room && !world->calm && rng_chance(&world->rng, 700000))
                         record_arrive(world, d, device->n++);
                 else if (device->first < device->n)

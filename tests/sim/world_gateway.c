@@ -274,8 +274,8 @@ acknowledge(struct world *world, struct group *group)
         recipients->n = 0;
         world->groups++;
         world->result->groups++;
-        world_say(world, "acknowledged %u records, %lu leaves", n,
-            (unsigned long)gateway->tree.size);
+        world_say(
+            world, "acknowledged %u records, %lu leaves", n, (unsigned long)gateway->tree.size);
 }
 
 static void
@@ -311,8 +311,8 @@ writer_fill(struct world *world)
                              : GROUP_RECORDS_MAX;
         while (gateway->inbox_at < gateway->inbox_n && recipients->n < limit) {
                 const struct arrival *arrival = &gateway->inbox[gateway->inbox_at];
-                if (!group_add(gateway->filling, arrival->sealed, arrival->sealed_bytes,
-                        arrival->digest))
+                if (!group_add(
+                        gateway->filling, arrival->sealed, arrival->sealed_bytes, arrival->digest))
                         return true;
                 recipients->of[recipients->n].device = arrival->device;
                 recipients->of[recipients->n].record = arrival->record;
@@ -329,8 +329,7 @@ static void
 writer_submit(struct world *world)
 {
         struct gateway *gateway = &world->gateway;
-        int r = vault_submit(
-            gateway->vault, gateway->filling, gateway->tree.size, gateway->root);
+        int r = vault_submit(gateway->vault, gateway->filling, gateway->tree.size, gateway->root);
         if (sim_disk_crashed(world->disk))
                 return;
         if (r == -ENOSPC) {
@@ -413,8 +412,8 @@ gateway_read(struct world *world)
         if (!sent->acknowledged)
                 return;
         record.leaf = sent->leaf;
-        int error = vault_read_leaf(
-            gateway->vault, sent->leaf, sealed, &record.sealed_bytes, digest);
+        int error =
+            vault_read_leaf(gateway->vault, sent->leaf, sealed, &record.sealed_bytes, digest);
         if (sim_disk_crashed(world->disk))
                 return;
         world->result->reads++;

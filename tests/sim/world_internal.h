@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the world's files share. Three kinds of memory: the witness's and the devices', which outlive
- * a crash; the gateway's, which does not; the operator's knowledge of what is wrong with the disks. */
+/* What the world's files share. Three kinds of memory: the witness's and the devices', which
+ * outlive a crash; the gateway's, which does not; the operator's knowledge of what is wrong with
+ * the disks. */
 #ifndef AORTA_TESTS_SIM_WORLD_INTERNAL_H
 #define AORTA_TESTS_SIM_WORLD_INTERNAL_H
 
@@ -95,7 +96,7 @@ struct world {
         unsigned disk_of[VAULT_VOLUMES_MAX];
         unsigned disks_n;
         uint32_t big_ppm, fault_ppm, crash_ppm, lost_receipt_ppm, liar_ppm;
-        bool booting;
+        bool booting, was_up;
         bool calm; /* no more faults and crashes: the end */
 
         struct device *devices;
@@ -119,8 +120,7 @@ struct world {
 };
 
 /* Ends the run: a promise was broken. */
-void world_fail(struct world *world, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void world_fail(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void world_say(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- world_device.c ---- */
@@ -134,7 +134,8 @@ void receipt_send(struct world *world, struct sent *sent, uint64_t leaf);
 bool devices_are_told(const struct world *world);
 /* Of the store's recovery. */
 int key_load(void *user, uint32_t slot, const uint8_t *value, uint32_t value_bytes);
-/* Whether a sealed record is one that was sent: its device and number; false, world_fail() called. */
+/* Whether a sealed record is one that was sent: its device and number; false, world_fail() called.
+ */
 bool record_check(struct world *world, const struct vault_record *record, struct device **device,
     struct sent **sent, struct seal_header *header);
 

@@ -253,6 +253,12 @@ faults_mend_all(struct world *world)
 static void
 rebuild(struct world *world, unsigned slot)
 {
+        /* Files beside the segments are the vault's to read, not the rebuild's to mend. */
+        if (world->rebuilding < 0 && sim_disk_damage(world->disk, world->disk_of[slot]) > 0 &&
+            (world->calm || rng_chance(&world->rng, 500000))) {
+                world_say(world, "slot %u: made anew", slot);
+                sim_disk_wipe(world->disk, world->disk_of[slot]);
+        }
         int error = vault_rebuild(world->gateway.vault, slot);
         if (sim_disk_crashed(world->disk) || error == -EBUSY || error == -EALREADY)
                 return;
