@@ -97,7 +97,7 @@ folder_make_one(struct io *io, char *path, size_t parent_bytes)
 }
 
 int
-folder_make(struct io *io, const char *path)
+folder_make_io(struct io *io, const char *path)
 {
         char full[PATH_MAX];
         size_t bytes = strlen(path);
@@ -121,6 +121,12 @@ folder_make(struct io *io, const char *path)
                 parent_bytes = i;
         }
         return 0;
+}
+
+int
+folder_make(const char *path)
+{
+        return folder_make_io(io_posix(), path);
 }
 
 int

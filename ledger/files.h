@@ -13,6 +13,9 @@
 /* The unit of every direct write: the largest logical block of the disks one meets. */
 #define BLOCK_BYTES 4096u
 
+/* What io_posix() gives new files. */
+#define FILE_MODE 0600
+
 /* Every descriptor that writes below a volume's folder is opened with these: a write has reached
  * the medium when it returns, and nothing of it stands in the page cache to be read back after a
  * failure. */
@@ -29,7 +32,9 @@ int file_write_full(struct io *io, int fd, const void *buffer, size_t bytes, uin
  */
 int file_write_zeros(struct io *io, int fd, uint64_t offset_bytes, uint64_t bytes);
 /* mkdir -p; each new folder's parent is synced. */
-int folder_make(struct io *io, const char *path);
+int folder_make_io(struct io *io, const char *path);
+/* By the real io. */
+int folder_make(const char *path);
 /* Makes `path/name` hold exactly bytes (a multiple of BLOCK_BYTES; buffer aligned to it): written
  * to `name.tmp`, flushed, renamed, folder synced. -EEXIST when the name stands already. */
 int file_make(struct io *io, const char *path, const char *name, const void *buffer, size_t bytes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "ledger/io.h"
+#include "ledger/files.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NEW_FILE_MODE   0600
 #define NEW_FOLDER_MODE 0700
 
 static int
@@ -36,7 +35,7 @@ posix_open(struct io *io, const char *path, unsigned flags)
                 how |= O_DIRECT;
         int fd;
         do
-                fd = open(path, how, NEW_FILE_MODE);
+                fd = open(path, how, FILE_MODE);
         while (fd < 0 && errno == EINTR);
         return fd < 0 ? -errno : fd;
 }

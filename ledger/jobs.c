@@ -157,7 +157,7 @@ rebuild_open(struct vault *vault, struct job *job)
         if (!error)
                 error = path_join(folder, sizeof(folder), volume_path(volume), SEGMENTS_FOLDER);
         if (!error)
-                error = folder_make(vault->io, folder);
+                error = folder_make_io(vault->io, folder);
         if (!error)
                 error = segments_clean(volume);
         if (!error)

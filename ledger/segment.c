@@ -180,7 +180,7 @@ segment_make(struct volume *volume, uint32_t index)
         char folder[PATH_BYTES];
         if (path_join(folder, sizeof(folder), volume_path(volume), SEGMENTS_FOLDER))
                 return -ENAMETOOLONG;
-        int error = folder_make(io, folder);
+        int error = folder_make_io(io, folder);
         if (error)
                 return error;
         if (segment_check(volume, index) == 0)

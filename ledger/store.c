@@ -513,7 +513,7 @@ copy_prepare(struct store *store, struct copy *copy, const char *path)
                 return -ENAMETOOLONG;
         strcpy(copy->path, path); /* its length was checked */
         copy->in = true;
-        return folder_make(store->io, path);
+        return folder_make_io(store->io, path);
 }
 
 /* Opens copies whose number, names and needs are set. */

@@ -348,7 +348,7 @@ volume_make(struct vault *vault, unsigned slot, struct probe *probe, const uint8
         probe->layout.slot = (uint8_t)slot;
         memcpy(probe->id.vault, vault_id, ID_BYTES);
         io->ops->random(io, probe->id.volume, ID_BYTES);
-        int error = folder_make(io, probe->path);
+        int error = folder_make_io(io, probe->path);
         if (!error)
                 error = identity_make(io, probe->path, &probe->id, &probe->layout);
         if (!error)

@@ -135,7 +135,7 @@ fault_choose(struct world *world, struct sim_faults *faults)
 {
         struct rng *rng = &world->rng;
         bool liar = rng_chance(rng, world->liar_ppm);
-        switch (rng_below(rng, liar ? 11 : 9)) {
+        switch (liar ? rng_between(rng, 9, 10) : rng_below(rng, 9)) {
         case 0:
                 faults->gone = true;
                 return "gone";
@@ -238,7 +238,14 @@ slot_mend(struct world *world, unsigned slot)
 void
 fault_mend(struct world *world)
 {
-        slot_mend(world, (unsigned)rng_below(&world->rng, world->n));
+        unsigned first = (unsigned)rng_below(&world->rng, world->n);
+        for (unsigned i = 0; i < world->n; i++) {
+                unsigned slot = (first + i) % world->n;
+                if (!sim_disk_has_faults(world->disk, world->disk_of[slot]))
+                        continue;
+                slot_mend(world, slot);
+                return;
+        }
 }
 
 void

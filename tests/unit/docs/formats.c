@@ -5,6 +5,7 @@
 #include "ledger/group.h"
 #include "ledger/head.h"
 #include "ledger/log.h"
+#include "ledger/members.h"
 #include "ledger/store.h"
 #include "ledger/vault.h"
 #include "tests/unit/docs/inputs.h"
@@ -74,11 +75,13 @@ static const struct volume_id id = {
     .volume = "volume-id-sample",
 };
 
+static const struct fragment_layout layout = {.data = 1};
+
 /* A fragment of the two records, as group 0. Its bytes on disk. */
 static uint32_t
 make_group(uint8_t fragment[2 * BLOCK_BYTES], struct digester *digester)
 {
-        struct group_header header = {.id = id, .records = 2};
+        struct group_header header = {.id = id, .layout = layout, .epoch = 1, .records = 2};
         uint8_t sealed[SEAL_BYTES_MAX], digest[HASH_BYTES],
             *payload = fragment + GROUP_HEADER_BYTES;
         uint32_t at = 2 * GROUP_ENTRY_BYTES;
@@ -94,9 +97,10 @@ make_group(uint8_t fragment[2 * BLOCK_BYTES], struct digester *digester)
         }
         header.payload_bytes = at;
         crypto_hash_sha256(header.root, NULL, 0); /* of the empty tree */
-        digester_sha256(digester, header.payload_digest, payload, at);
+        digester_sha256(digester, header.fragments[0], payload,
+            group_disk_bytes(at, layout.data) - GROUP_HEADER_BYTES);
         group_header_write(fragment, &header, digester);
-        return group_disk_bytes(at);
+        return group_disk_bytes(at, layout.data);
 }
 
 static int
@@ -129,9 +133,17 @@ Test(formats, volume_segment_group)
         uint32_t bytes;
 
         cr_assert_eq(digester_open(&digester), 0);
-        volume_block_write(block, &id);
+        volume_block_write(block, &id, &layout);
         there = example("volume", block, sizeof(block));
         place_write("volume", there, BLOCK_BYTES, 0);
+        free(there);
+
+        struct members members = {.data = 1, .epoch = 1, .set = 1};
+        memcpy(members.vault, id.vault, ID_BYTES);
+        memcpy(members.volumes[0], id.volume, ID_BYTES);
+        members_block_write(block, &members);
+        there = example("members", block, sizeof(block));
+        place_write("members", there, BLOCK_BYTES, 0);
         free(there);
 
         segment_block_write(block, &id, 0, SEGMENT_EXAMPLE_BYTES);

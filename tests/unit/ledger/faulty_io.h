@@ -56,6 +56,9 @@ struct faulty_queue {
         struct {
                 uint64_t tag;
                 int volume;
+                const void *buffer;
+                void *copy; /* of what was to be written */
+                uint32_t bytes;
         } late[FAULTY_HELD];
         unsigned late_n;
 };
@@ -302,6 +305,10 @@ faulty_request(struct faulty_queue *queue, struct io_request request)
         if (request.write && faulty_hits_fd(fd, FAULT_LATE)) {
                 cr_assert(queue->late_n < FAULTY_HELD);
                 queue->late[queue->late_n].tag = request.tag;
+                queue->late[queue->late_n].buffer = request.buffer;
+                queue->late[queue->late_n].bytes = request.bytes;
+                queue->late[queue->late_n].copy = malloc(request.bytes);
+                memcpy(queue->late[queue->late_n].copy, request.buffer, request.bytes);
                 queue->late[queue->late_n++].volume = faulty.volume_of_fd[fd] - 1;
         }
         cr_assert_eq(REAL->queue_submit(queue->inner, &request, 1), 1);
@@ -322,16 +329,28 @@ faulty_keeps(struct faulty_queue *queue, const struct io_done *done)
         for (unsigned i = 0; i < queue->late_n; i++) {
                 if (queue->late[i].tag != done->tag)
                         continue;
-                int volume = queue->late[i].volume;
-                queue->late[i] = queue->late[--queue->late_n];
-                if (faulty.faults[volume] != FAULT_LATE)
-                        return false;
                 cr_assert(faulty.held_n < FAULTY_HELD);
                 faulty.held[faulty.held_n].done = *done;
-                faulty.held[faulty.held_n++].volume = volume;
+                faulty.held[faulty.held_n++].volume = queue->late[i].volume;
                 return true;
         }
         return false;
+}
+
+/* The late write is answered: until now the disk may have read its buffer. */
+static void
+faulty_release(struct faulty_queue *queue, uint64_t tag)
+{
+        for (unsigned i = 0; i < queue->late_n; i++) {
+                if (queue->late[i].tag != tag)
+                        continue;
+                cr_assert_eq(
+                    memcmp(queue->late[i].buffer, queue->late[i].copy, queue->late[i].bytes), 0,
+                    "the buffer of a late write was used again");
+                free(queue->late[i].copy);
+                queue->late[i] = queue->late[--queue->late_n];
+                return;
+        }
 }
 
 static int
@@ -346,6 +365,7 @@ faulty_queue_poll(struct io_queue *own, struct io_done *done, unsigned max, uint
                         i++;
                         continue;
                 }
+                faulty_release(queue, faulty.held[i].done.tag);
                 done[n++] = faulty.held[i].done;
                 faulty.held[i] = faulty.held[--faulty.held_n];
         }
@@ -363,6 +383,8 @@ faulty_queue_close(struct io_queue *own)
 {
         struct faulty_queue *queue = (struct faulty_queue *)own;
         REAL->queue_close(queue->inner);
+        for (unsigned i = 0; i < queue->late_n; i++)
+                free(queue->late[i].copy);
         free(queue);
 }
 
