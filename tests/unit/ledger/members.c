@@ -312,6 +312,15 @@ Test(members, a_start_begins_an_epoch)
                 }
                 writing_begin(&w);
                 writing_close(&w);
+                /* The one before still stands, should the next write be torn on all of them. */
+                uint8_t blocks[MEMBERS_BLOCKS][BLOCK_BYTES];
+                struct members pair[MEMBERS_BLOCKS];
+                char path[PATH_MAX];
+                snprintf(path, sizeof(path), "%.4000s/members", w.volume_paths[round]);
+                raw_read(path, 0, blocks, sizeof(blocks));
+                for (unsigned i = 0; i < MEMBERS_BLOCKS; i++)
+                        cr_assert_eq(members_block_read(blocks[i], &pair[i]), 0);
+                cr_assert(pair[0].epoch == pair[1].epoch + 1 || pair[1].epoch == pair[0].epoch + 1);
         }
         end();
 }
