@@ -154,6 +154,21 @@ Test(rebuild, a_member_is_replaced)
         writing_end(&w);
 }
 
+/* The volume that was replaced holds all groups still; the membership names the new one. */
+Test(rebuild, a_replaced_volume_is_no_member)
+{
+        begin();
+        char path[PATH_MAX];
+        snprintf(path, sizeof(path), "%.4000s/new", w.path);
+        cr_assert_eq(vault_replace(w.vault, 3, path), 0);
+        job_run(0);
+        cr_assert_eq(status.rebuild_error, 0);
+        reopen();
+        vault_status(w.vault, &status);
+        cr_assert_eq(status.volumes[3].state, VOLUME_STALE);
+        writing_end(&w);
+}
+
 Test(rebuild, a_failing_rebuild_leaves_a_stale_volume)
 {
         begin();
