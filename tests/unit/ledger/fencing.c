@@ -33,6 +33,14 @@ members_on(unsigned volume, uint64_t *epoch)
         unsigned older;
         if (members_read(io_posix(), w.volume_paths[volume], &members, &older))
                 return 0;
+        /* The one before still stands, should the next write be torn on all of them. */
+        uint8_t block[BLOCK_BYTES];
+        struct members before;
+        char path[PATH_MAX];
+        snprintf(path, sizeof(path), "%.4000s/members", w.volume_paths[volume]);
+        raw_read(path, (uint64_t)older * BLOCK_BYTES, block, sizeof(block));
+        cr_assert_eq(members_block_read(block, &before), 0);
+        cr_assert(before.epoch + 1 >= members.epoch);
         *epoch = members.epoch;
         return members.set;
 }
