@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -42,6 +43,7 @@ struct queued {
 
 struct indexer {
         struct indexer_config config;
+        char path[PATH_MAX]; /* config's */
         pthread_t thread;
         _Atomic bool stopping, rebuild;
 
@@ -518,12 +520,14 @@ run(void *arg)
 static int
 make(struct indexer *indexer, const struct indexer_config *config)
 {
+        if (snprintf(indexer->path, sizeof(indexer->path), "%s", config->path) >=
+            (int)sizeof(indexer->path))
+                return -ENAMETOOLONG;
         indexer->config = *config;
+        indexer->config.path = indexer->path;
         if (config->map_bytes_max == 0)
                 indexer->config.map_bytes_max = INDEX_MAP_BYTES_MAX;
         atomic_store(&indexer->leaves, config->leaves);
-        pthread_mutex_init(&indexer->patients_lock, NULL);
-        pthread_rwlock_init(&indexer->open_lock, NULL);
         indexer_patient(config->realm_key, UINT32_MAX, indexer->owner);
         indexer->batch = malloc(INDEXER_BATCH_RECORDS * sizeof(*indexer->batch));
         indexer->queue = malloc(INDEXER_QUEUE_RECORDS * sizeof(*indexer->queue));
@@ -544,6 +548,8 @@ indexer_start(struct indexer **out, const struct indexer_config *config)
         if (indexer == NULL)
                 return -ENOMEM;
         memset(indexer, 0, sizeof(*indexer));
+        pthread_mutex_init(&indexer->patients_lock, NULL);
+        pthread_rwlock_init(&indexer->open_lock, NULL);
         r = make(indexer, config);
         if (r < 0) {
                 indexer_destroy(indexer);
