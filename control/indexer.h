@@ -30,6 +30,9 @@ struct indexer_config {
         uint64_t reserve_bytes;          /* free space that the index leaves to the records */
         uint64_t map_bytes_max;          /* 0: INDEX_MAP_BYTES_MAX */
         int core;                        /* pinned to it; -1: not */
+        /* 0: INDEXER_QUEUE_RECORDS, INDEXER_BATCH_RECORDS; less for a test. The queue's is a power
+         * of two. */
+        uint32_t queue_records, batch_records;
 };
 
 /* 0, -ENOMEM, -EAGAIN, -ENAMETOOLONG. An index that cannot be opened is no failure here: status
