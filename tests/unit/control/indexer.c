@@ -274,6 +274,22 @@ Test(indexer, learns_while_it_runs)
         cr_expect_eq(hits[0].received_ns, 5);
 }
 
+/* What the vault gave already comes late from the queue, in part. */
+Test(indexer, takes_nothing_twice)
+{
+        struct index_origin origins[20];
+
+        begin();
+        commit(10, VAULT);
+        WAIT_FOR(is_following(10));
+        commit(10, NOT_PUSHED);
+        for (unsigned i = 0; i < 20; i++)
+                origins[i] = origin_of(i);
+        indexer_push(indexer, 0, origins, 20);
+        expect_all(CONTEXTS);
+        cr_expect_eq(stats().added, 20);
+}
+
 Test(indexer, counts_records_of_nobody)
 {
         struct index_origin origins[3] = {
