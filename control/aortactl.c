@@ -76,6 +76,24 @@ static const struct command commands[] = {
         "opens\n"
         "EVERY record of the patient, and cannot be taken back. For the patient alone.\n"
         "  -o FILE            the new file\n"},
+    {"record find", NULL, ctl_record_find,
+        {{"patient", true}, {"from", true}, {"to", true}, {"code", true}, {"limit", true}},
+        "find a patient's records by time",
+        "Prints a patient's records, newest first, one a line; with --json all of `record get` of\n"
+        "each, and what the index covers. Records that the index does not cover yet are missing:\n"
+        "it says so.\n"
+        "  --patient NAME     whose\n"
+        "  --from TIME        received at this time or later\n"
+        "  --to TIME          received before this time\n"
+        "  --code LOINC       only those that hold a value of this code\n"
+        "  --limit N          at most so many (default 100)\n"
+        "A time is RFC 3339 (2026-03-01T08:00:00Z, a date alone is its midnight in UTC) or Unix\n"
+        "seconds.\n"},
+    {"index status", NULL, ctl_index_status, {{NULL}}, "what the index of records covers", ""},
+    {"index rebuild", NULL, ctl_index_rebuild, {{"wait", false}}, "make the index anew",
+        "Drops the index of records by patient and time, and makes it anew from the vault, in the\n"
+        "background: records are taken meanwhile, but found only once it covers them.\n"
+        "  --wait             show progress, until it is done\n"},
     {"log checkpoint", NULL, ctl_log_checkpoint, {{NULL}}, "publish and print the checkpoint", ""},
     {"log consistency", "OLD NEW", ctl_log_consistency, {{"url", true}, {"vkey", true}},
         "prove that the log only grew",

@@ -61,6 +61,7 @@ print_status(const json_t *answer, bool all)
             ctl_integer(ledger, "groups"), ctl_integer(answer, "pending"));
         printf("volume      %lld segments, %lld MiB free\n", ctl_integer(ledger, "segments"),
             ctl_integer(ledger, "free_bytes") >> 20);
+        ctl_print_index(json_object_get(answer, "index"));
         print_flushes(json_object_get(ledger, "flush_us"));
         print_numbers("counters", json_object_get(answer, "counters"), all);
         print_numbers("drops", json_object_get(answer, "drops"), all);

@@ -4,6 +4,7 @@
 #include "control/daemon.h"
 #include "control/drain.h"
 #include "control/eal.h"
+#include "control/indexer.h"
 #include "control/http_daemon.h"
 #include "control/publisher.h"
 #include "control/recovery.h"
@@ -232,6 +233,26 @@ start_dataplane(struct daemon *daemon, char *why)
         return r;
 }
 
+/* Before the writer, which feeds it. */
+static int
+start_indexer(struct daemon *daemon, const struct recovered *recovered)
+{
+        const struct config *config = &daemon->config;
+        char path[PATH_MAX + 8];
+        struct indexer_config indexer = {
+            .path = path,
+            .vault = daemon->vault,
+            .leaves = recovered->tip.leaves,
+            .realm_key = daemon->realm_key,
+            .registry = daemon->registry,
+            .reserve_bytes = (uint64_t)config->reserve_mib << 20,
+            .core = (int)config->control_core,
+        };
+
+        snprintf(path, sizeof(path), "%s/index", config->state);
+        return config->index ? indexer_start(&daemon->indexer, &indexer) : 0;
+}
+
 static int
 start_ledger(struct daemon *daemon, const struct recovered *recovered, char *why)
 {
@@ -264,8 +285,11 @@ start_ledger(struct daemon *daemon, const struct recovered *recovered, char *why
         atomic_store(&daemon->view.leaves, recovered->tip.leaves);
         atomic_store(&daemon->view.published, log_published(recovered->log));
         r = publisher_start(&daemon->publisher, &publisher);
+        if (r == 0)
+                r = start_indexer(daemon, recovered);
         if (r == 0) {
                 writer.publisher = daemon->publisher;
+                writer.indexer = daemon->indexer;
                 for (unsigned w = 0; w < config->workers; w++) {
                         writer.commit[w] = dataplane_commit_ring(daemon->dataplane, w);
                         writer.receipt[w] = dataplane_receipt_ring(daemon->dataplane, w);

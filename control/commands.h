@@ -13,6 +13,7 @@
 #define COMMAND_PAGE_MAX     1000u /* devices a list's page */
 #define COMMAND_ENROL_MAX    1024u /* devices a request of bulk enrolment */
 #define COMMAND_SCAN_MAX     4096u /* records a request of a scan: a group's at most */
+#define COMMAND_FIND_MAX     32u   /* records a request of a search opens: each reads its group */
 #define COMMAND_SLOT_WAIT_MS 1000  /* for a slot whose last device has something pending */
 
 /* What a command gives back. */
@@ -45,12 +46,15 @@ int command_required_text(
 int command_flag(json_t *request, struct reply *reply, const char *name, bool *flag);
 int command_number(json_t *request, struct reply *reply, const char *name, uint64_t low,
     uint64_t high, uint64_t if_absent, uint64_t *number);
+/* What `index status` tells, for status too. */
+json_t *command_index_json(struct daemon *daemon);
 /* RFC 3339 in UTC with nanoseconds. */
 #define TIME_TEXT_BYTES 40u
 void time_text(char out[TIME_TEXT_BYTES], uint64_t ns);
 
 command_fn command_status, command_device_add, command_device_add_many, command_device_list,
     command_device_show, command_device_remove, command_record_get, command_record_scan,
-    command_record_export, command_record_key_hash, command_record_key;
+    command_record_export, command_record_key_hash, command_record_key, command_record_find,
+    command_index_status, command_index_rebuild;
 
 #endif

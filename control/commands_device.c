@@ -2,6 +2,7 @@
 #include "control/commands.h"
 
 #include "control/hex.h"
+#include "control/indexer.h"
 #include "control/registry.h"
 #include "dataplane/contexts.h"
 
@@ -212,6 +213,8 @@ publish(struct daemon *daemon, const struct device *device, const struct credent
                             daemon->contexts, device->patient_slot, key, epoch);
                 sodium_memzero(key, sizeof(key));
         }
+        if (rc == 0)
+                rc = indexer_learn(daemon->indexer, device->context_id, device->patient_slot);
         if (rc == 0)
                 rc = add_context(daemon->contexts, &spec);
         sodium_memzero(&spec, sizeof(spec));

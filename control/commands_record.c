@@ -26,12 +26,34 @@ set_device(json_t *json, const struct device *device)
 }
 
 int
+record_show(struct daemon *daemon, uint64_t leaf, uint32_t sealed_bytes,
+    const uint8_t digest[HASH_BYTES], const struct opened_record *opened, json_t *json,
+    char **senml, char *why)
+{
+        char text[2 * HASH_BYTES + 1];
+        const char *error = NULL;
+        int rc;
+
+        json_object_set_new(json, "leaf", json_integer((json_int_t)leaf));
+        set_device(json, &opened->device);
+        record_header_json(json, &opened->header);
+        hex_encode(text, digest, HASH_BYTES);
+        json_object_set_new(json, "digest", json_string(text));
+        json_object_set_new(json, "sealed_bytes", json_integer(sealed_bytes));
+        json_object_set_new(
+            json, "published", json_boolean(leaf < atomic_load(&daemon->view.published)));
+        rc = record_senml_json(json, &opened->header, opened->plain, senml, &error);
+        if (rc == -EBADMSG)
+                snprintf(why, COMMAND_WHY_BYTES,
+                    "leaf %" PRIu64 " opens, but its payload is no SenML: %s", leaf, error);
+        return rc;
+}
+
+int
 command_record_get(struct daemon *daemon, json_t *request, struct reply *reply)
 {
         uint8_t sealed[SEAL_BYTES_MAX], digest[HASH_BYTES];
-        char text[2 * HASH_BYTES + 1];
         uint32_t sealed_bytes = 0;
-        const char *error = NULL;
         struct opened_record opened;
         uint64_t leaf;
         int rc = record_read(daemon, request, reply, &leaf, sealed, &sealed_bytes, digest);
@@ -41,20 +63,10 @@ command_record_get(struct daemon *daemon, json_t *request, struct reply *reply)
         rc = record_open(daemon, leaf, sealed, sealed_bytes, digest, &opened, reply->why);
         if (rc != 0)
                 return rc;
-        json_object_set_new(reply->json, "leaf", json_integer((json_int_t)leaf));
-        set_device(reply->json, &opened.device);
-        record_header_json(reply->json, &opened.header);
-        hex_encode(text, digest, sizeof(digest));
-        json_object_set_new(reply->json, "digest", json_string(text));
-        json_object_set_new(reply->json, "sealed_bytes", json_integer(sealed_bytes));
-        json_object_set_new(
-            reply->json, "published", json_boolean(leaf < atomic_load(&daemon->view.published)));
-        rc = record_senml_json(reply->json, &opened.header, opened.plain, &reply->raw, &error);
+        rc = record_show(
+            daemon, leaf, sealed_bytes, digest, &opened, reply->json, &reply->raw, reply->why);
         reply->raw_name = "senml";
         sodium_memzero(opened.plain, sizeof(opened.plain));
-        if (rc == -EBADMSG)
-                command_fail(reply, rc, "leaf %" PRIu64 " opens, but its payload is no SenML: %s",
-                    leaf, error);
         return rc;
 }
 

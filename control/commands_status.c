@@ -120,6 +120,7 @@ command_status(struct daemon *daemon, json_t *request, struct reply *reply)
         set_number(json, "context_bytes", contexts_bytes(daemon->contexts));
         set_number(json, "pending", dataplane_pending(daemon->dataplane));
         set_ledger(daemon, json, &writer);
+        json_object_set_new(json, "index", command_index_json(daemon));
         json_object_set_new(json, "counters", counters_json(&counters));
         json_object_set_new(json, "drops", drops_json(&counters));
         return 0;

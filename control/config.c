@@ -310,6 +310,7 @@ read_ledger(struct yaml_reader *reader, const struct yaml_key *key, void *user)
             U32("group_records", group_records, 1, 4096),
             U32("group_us", group_us, 1, 1000000),
             U32("checkpoint_ms", checkpoint_ms, 10, 3600000),
+            {"index", read_bool, offsetof(struct config, index)},
         };
 
         return yaml_read_mapping(reader, key->name, keys, (unsigned)COUNT(keys), user);
@@ -404,6 +405,7 @@ set_defaults(struct config *config)
         config->group_records = 4096;
         config->group_us = 1000;
         config->checkpoint_ms = 1000;
+        config->index = true;
         config->drain_ms = 5000;
         *(struct sockaddr_in *)&config->http = (struct sockaddr_in){.sin_family = AF_INET,
             .sin_port = htons(HTTP_PORT),

@@ -29,6 +29,7 @@
  *     group_records: 4096
  *     group_us: 1000
  *     checkpoint_ms: 1000
+ *     index: true                 # of records by patient and time, in state/index
  *   control: { socket: control.sock }
  *   http: { listen: "127.0.0.1:8470" }           # log, metrics and health; or off
  *   drain_ms: 5000
@@ -76,6 +77,7 @@ struct config {
         uint8_t ip6[16];
         uint16_t coap_port;
         uint32_t segment_mib, reserve_mib, group_records, group_us, checkpoint_ms, drain_ms;
+        bool index;
         struct sockaddr_storage http; /* AF_INET or AF_INET6; AF_UNSPEC: off */
 };
 

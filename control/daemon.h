@@ -15,6 +15,7 @@
 
 struct contexts;
 struct http;
+struct indexer;
 struct publisher;
 struct realm_key;
 struct registry;
@@ -31,7 +32,8 @@ struct daemon {
         struct vault *vault;
         struct writer *writer;
         struct publisher *publisher;
-        struct http *http; /* NULL: off */
+        struct indexer *indexer; /* NULL: off */
+        struct http *http;       /* NULL: off */
         struct ledger_view view;
         uint32_t boot_epoch;
         uint64_t started_ns; /* Unix time */

@@ -5,6 +5,7 @@
 #include "control/drain.h"
 
 #include "control/eal.h"
+#include "control/indexer.h"
 #include "control/http.h"
 #include "control/publisher.h"
 #include "control/registry.h"
@@ -49,6 +50,7 @@ drain(struct daemon *daemon, char *why)
         writer_stats(daemon->writer, &stats);
         published = publisher_sync(daemon->publisher);
         publisher_stop(daemon->publisher);
+        indexer_stop(daemon->indexer);
         if (!answered) {
                 fprintf(stderr,
                     "aortad: %u requests had no receipt by the drain's limit (drain_ms %u): their "
@@ -65,6 +67,7 @@ drain(struct daemon *daemon, char *why)
         http_stop(daemon->http); /* it told of the drain until here */
         writer_destroy(daemon->writer);
         publisher_destroy(daemon->publisher);
+        indexer_destroy(daemon->indexer);
         dataplane_destroy(daemon->dataplane);
         contexts_destroy(daemon->contexts);
         registry_close(daemon->registry);

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <lmdb.h>
 
+#define FULL_BYTES        (1u << 20) /* less than this free */
 #define FORMAT            1u
 #define KIND_COVER        0u
 #define KIND_BLOCK        1u
@@ -401,6 +403,17 @@ grow(struct record_index *index)
         return rc;
 }
 
+/* LMDB calls a short write EIO, which is how a file system tells that it is full. */
+static bool
+is_full(const struct record_index *index)
+{
+        struct statvfs status;
+        mdb_filehandle_t fd;
+
+        return mdb_env_get_fd(index->env, &fd) == 0 && fstatvfs(fd, &status) == 0 &&
+               (uint64_t)status.f_bavail * status.f_frsize < FULL_BYTES;
+}
+
 int
 record_index_add(struct record_index *index, struct index_entry *entries, size_t n,
     const struct index_cover *cover)
@@ -414,6 +427,8 @@ record_index_add(struct record_index *index, struct index_entry *entries, size_t
         do {
                 rc = add_once(index, entries, n, cover);
         } while (rc == MDB_MAP_FULL && (rc = grow(index)) == 0);
+        if (rc == EIO && is_full(index))
+                rc = ENOSPC;
         return error_of(rc);
 }
 

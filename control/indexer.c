@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -26,7 +27,7 @@
 
 #define NICE           10 /* behind the writer, which shares the core */
 #define IDLE_NS        5000000
-#define RETRY_MS       2000u
+#define RETRY_MS       1000u
 #define BATCH_SMALL    8192u
 #define BATCH_SMALL_MS 100u  /* how old a small batch may grow */
 #define BATCH_MS       1000u /* any batch: larger ones fill their pages better */
@@ -42,6 +43,7 @@ struct queued {
 
 struct indexer {
         struct indexer_config config;
+        char path[PATH_MAX]; /* config's */
         pthread_t thread;
         _Atomic bool stopping, rebuild;
 
@@ -158,9 +160,9 @@ indexer_push(
                 return;
         head = atomic_load_explicit(&indexer->head, memory_order_relaxed);
         tail = atomic_load_explicit(&indexer->tail, memory_order_acquire);
-        if (origins != NULL && INDEXER_QUEUE_RECORDS - (head - tail) >= n) {
+        if (origins != NULL && indexer->config.queue_records - (head - tail) >= n) {
                 for (uint32_t i = 0; i < n; i++)
-                        indexer->queue[(head + i) & (INDEXER_QUEUE_RECORDS - 1)] =
+                        indexer->queue[(head + i) & (indexer->config.queue_records - 1)] =
                             (struct queued){first + i, origins[i]};
                 atomic_store_explicit(&indexer->head, head + n, memory_order_release);
         }
@@ -173,7 +175,8 @@ take_one(struct indexer *indexer, uint64_t leaf, const struct index_origin *orig
 {
         struct index_entry *entry = &indexer->batch[indexer->batch_n];
 
-        assert(leaf == indexer->next && leaf - indexer->cover.leaves < INDEXER_BATCH_RECORDS);
+        assert(
+            leaf == indexer->next && leaf - indexer->cover.leaves < indexer->config.batch_records);
         if (leaf == indexer->cover.leaves)
                 indexer->batch_since_ms = now_ms();
         indexer->next++;
@@ -190,7 +193,7 @@ take_one(struct indexer *indexer, uint64_t leaf, const struct index_origin *orig
 static uint64_t
 room(const struct indexer *indexer)
 {
-        return INDEXER_BATCH_RECORDS - (indexer->next - indexer->cover.leaves);
+        return indexer->config.batch_records - (indexer->next - indexer->cover.leaves);
 }
 
 /* Takes what continues the batch; true when something was taken. */
@@ -202,7 +205,8 @@ take_queued(struct indexer *indexer)
         uint64_t before = indexer->next;
 
         while (tail < head && room(indexer) > 0) {
-                const struct queued *one = &indexer->queue[tail & (INDEXER_QUEUE_RECORDS - 1)];
+                const struct queued *one =
+                    &indexer->queue[tail & (indexer->config.queue_records - 1)];
 
                 if (one->leaf > indexer->next)
                         break;
@@ -473,8 +477,11 @@ round_once(struct indexer *indexer)
                 r = open_index(indexer);
         if (r == 0)
                 r = step(indexer);
-        if (r == -EBADMSG)
+        if (r == -EBADMSG) {
                 r = drop(indexer, "it is damaged");
+                wait_ms(
+                    indexer, RETRY_MS); /* a disk that spoils what it gets is not to be chased */
+        }
         return r;
 }
 
@@ -518,15 +525,22 @@ run(void *arg)
 static int
 make(struct indexer *indexer, const struct indexer_config *config)
 {
+        if (snprintf(indexer->path, sizeof(indexer->path), "%s", config->path) >=
+            (int)sizeof(indexer->path))
+                return -ENAMETOOLONG;
         indexer->config = *config;
+        indexer->config.path = indexer->path;
         if (config->map_bytes_max == 0)
                 indexer->config.map_bytes_max = INDEX_MAP_BYTES_MAX;
+        if (config->queue_records == 0)
+                indexer->config.queue_records = INDEXER_QUEUE_RECORDS;
+        if (config->batch_records == 0)
+                indexer->config.batch_records = INDEXER_BATCH_RECORDS;
+        assert((indexer->config.queue_records & (indexer->config.queue_records - 1)) == 0);
         atomic_store(&indexer->leaves, config->leaves);
-        pthread_mutex_init(&indexer->patients_lock, NULL);
-        pthread_rwlock_init(&indexer->open_lock, NULL);
         indexer_patient(config->realm_key, UINT32_MAX, indexer->owner);
-        indexer->batch = malloc(INDEXER_BATCH_RECORDS * sizeof(*indexer->batch));
-        indexer->queue = malloc(INDEXER_QUEUE_RECORDS * sizeof(*indexer->queue));
+        indexer->batch = malloc(indexer->config.batch_records * sizeof(*indexer->batch));
+        indexer->queue = malloc(indexer->config.queue_records * sizeof(*indexer->queue));
         if (indexer->batch == NULL || indexer->queue == NULL)
                 return -ENOMEM;
         return config->registry == NULL
@@ -544,6 +558,8 @@ indexer_start(struct indexer **out, const struct indexer_config *config)
         if (indexer == NULL)
                 return -ENOMEM;
         memset(indexer, 0, sizeof(*indexer));
+        pthread_mutex_init(&indexer->patients_lock, NULL);
+        pthread_rwlock_init(&indexer->open_lock, NULL);
         r = make(indexer, config);
         if (r < 0) {
                 indexer_destroy(indexer);

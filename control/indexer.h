@@ -22,7 +22,7 @@ struct vault;
 #define INDEXER_BATCH_RECORDS (1u << 18) /* one transaction's at most; 8 MiB */
 
 struct indexer_config {
-        const char *path;    /* the index's folder */
+        const char *path;    /* the index's folder; copied */
         struct vault *vault; /* after vault_begin() */
         uint64_t leaves;     /* durable at this start */
         const struct realm_key *realm_key;
@@ -30,9 +30,13 @@ struct indexer_config {
         uint64_t reserve_bytes;          /* free space that the index leaves to the records */
         uint64_t map_bytes_max;          /* 0: INDEX_MAP_BYTES_MAX */
         int core;                        /* pinned to it; -1: not */
+        /* 0: INDEXER_QUEUE_RECORDS, INDEXER_BATCH_RECORDS; less for a test. The queue's is a power
+         * of two. */
+        uint32_t queue_records, batch_records;
 };
 
-/* 0, -ENOMEM, -EAGAIN. An index that cannot be opened is no failure here: status tells. */
+/* 0, -ENOMEM, -EAGAIN, -ENAMETOOLONG. An index that cannot be opened is no failure here: status
+ * tells. */
 int indexer_start(struct indexer **indexer, const struct indexer_config *config);
 /* Adds what is at hand, ends the thread. After the writer has ended. */
 void indexer_stop(struct indexer *indexer);

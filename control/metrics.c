@@ -49,6 +49,9 @@ metrics_read(struct metrics *metrics, struct daemon *daemon, const char *version
         metrics->leaves = atomic_load(&daemon->view.leaves);
         writer_stats(daemon->writer, &metrics->writer);
         vault_stats(daemon->vault, &metrics->vault);
+        metrics->indexed = daemon->indexer != NULL;
+        if (metrics->indexed)
+                indexer_stats(daemon->indexer, &metrics->index);
         metrics->nodes = dataplane_node_stats(daemon->dataplane, metrics->node, METRICS_NODES_MAX);
 }
 
@@ -214,6 +217,35 @@ put_ledger(struct page *page, const struct metrics *m)
         put_seconds(page, "vault_flush_max_seconds", "", m->vault.flush_us_max);
 }
 
+static void
+put_index(struct page *page, const struct metrics *m)
+{
+        const struct indexer_stats *index = &m->index;
+
+        one(page, "index_covered_leaves", "gauge", "Leaves that the index of records covers.",
+            index->covered);
+        one(page, "index_lag_leaves", "gauge", "Durable leaves not in the index yet.",
+            index->leaves - index->covered);
+        one(page, "index_stopped", "gauge", "1 while the index stands still: no space, a disk.",
+            index->state == INDEXER_STOPPED);
+        one(page, "index_rebuilding", "gauge", "1 while the index is made anew.",
+            index->state == INDEXER_REBUILDING);
+        one(page, "index_entries_total", "counter", "Entries added to the index since the start.",
+            index->added);
+        one(page, "index_vault_entries_total", "counter",
+            "Records that the indexer read from the vault.", index->from_vault);
+        one(page, "index_unknown_total", "counter",
+            "Records of devices that the registry does not know: not in the index.",
+            index->unknown);
+        one(page, "index_rebuilds_total", "counter", "Times the index was dropped and made anew.",
+            index->rebuilds);
+        one(page, "index_batches_total", "counter", "Transactions of the index.", index->batches);
+        head(page, "index_batch_seconds_total", "counter", "Time in them, flushes included.");
+        put_seconds(page, "index_batch_seconds_total", "", index->batch_us_sum);
+        head(page, "index_batch_max_seconds", "gauge", "The longest of them.");
+        put_seconds(page, "index_batch_max_seconds", "", index->batch_us_max);
+}
+
 long
 metrics_write(char *out, size_t out_bytes, const struct metrics *metrics)
 {
@@ -223,5 +255,7 @@ metrics_write(char *out, size_t out_bytes, const struct metrics *metrics)
         put_dataplane(&page, metrics);
         put_nodes(&page, metrics);
         put_ledger(&page, metrics);
+        if (metrics->indexed)
+                put_index(&page, metrics);
         return page.full ? -ENOSPC : (long)page.used;
 }

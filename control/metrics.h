@@ -5,6 +5,7 @@
 #define AORTA_CONTROL_METRICS_H
 
 #include "control/daemon.h"
+#include "control/indexer.h"
 #include "control/writer.h"
 #include "dataplane/dataplane.h"
 #include "ledger/vault.h"
@@ -29,6 +30,8 @@ struct metrics {
         uint64_t leaves, published;
         struct writer_stats writer;
         struct vault_stats vault;
+        bool indexed; /* else index is not told */
+        struct indexer_stats index;
         unsigned nodes;
         struct node_stat node[METRICS_NODES_MAX];
 };

@@ -27,5 +27,10 @@ int record_no_such_leaf(struct daemon *daemon, uint64_t leaf, struct reply *repl
  * another key of the same nonce would show. 0, or -EBADMSG with why (COMMAND_WHY_BYTES). */
 int record_open(struct daemon *daemon, uint64_t leaf, const uint8_t *sealed, uint32_t sealed_bytes,
     const uint8_t digest[HASH_BYTES], struct opened_record *opened, char *why);
+/* Adds what record get tells of it to json; *senml as record_senml_json(), whose errors these are,
+ * with why (COMMAND_WHY_BYTES) of -EBADMSG. */
+int record_show(struct daemon *daemon, uint64_t leaf, uint32_t sealed_bytes,
+    const uint8_t digest[HASH_BYTES], const struct opened_record *opened, json_t *json,
+    char **senml, char *why);
 
 #endif

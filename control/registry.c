@@ -252,6 +252,18 @@ registry_find(const struct registry *registry, const char *name, struct device *
 }
 
 int
+registry_find_patient(const struct registry *registry, const char *name, uint32_t *patient_slot)
+{
+        uint32_t slot =
+            strlen(name) < ENTRY_NAME_BYTES ? memory_find_patient(registry, name) : INDEX_NONE;
+
+        if (slot == INDEX_NONE)
+                return -ENOENT;
+        *patient_slot = slot;
+        return 0;
+}
+
+int
 registry_find_context(const struct registry *registry, uint64_t context_id, struct device *device)
 {
         uint32_t entry = memory_find_context(registry, context_id);

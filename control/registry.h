@@ -84,6 +84,9 @@ int registry_enrol_range(struct registry *registry, const char *prefix, uint32_t
 int registry_remove(struct registry *registry, const char *name, struct device *device);
 
 int registry_find(const struct registry *registry, const char *name, struct device *device);
+/* Of a patient: its slot, for good. */
+int registry_find_patient(
+    const struct registry *registry, const char *name, uint32_t *patient_slot);
 /* Of a context id, removed devices too: to open a record. */
 int registry_find_context(
     const struct registry *registry, uint64_t context_id, struct device *device);

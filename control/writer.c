@@ -12,6 +12,7 @@
  * nobody was told of: recovery finds them and the devices' retransmissions get their receipts. */
 #include "control/writer.h"
 
+#include "control/indexer.h"
 #include "control/publisher.h"
 #include "crypto/engine.h"
 
@@ -52,6 +53,7 @@ struct writer {
 
         struct group *filling, *flying, *unpublished;
         struct recipients recipients[2];
+        struct index_origin origins[2][GROUP_RECORDS_MAX]; /* as recipients, until published */
         unsigned filling_recipients; /* index; the other is of the group in flight */
         uint64_t first_tsc;          /* when the filling group got its first record */
         uint64_t submitted_tsc, tsc_hz, group_tsc, space_checked_tsc;
@@ -171,6 +173,8 @@ add_record(struct writer *writer, const struct commit_desc *desc)
         }
         if (recipients->n == 0)
                 writer->first_tsc = rte_rdtsc();
+        writer->origins[writer->filling_recipients][recipients->n] =
+            (struct index_origin){desc->context_id, desc->received_ns};
         recipients->pending[recipients->n] = desc->pending;
         recipients->worker[recipients->n] = desc->worker;
         recipients->n++;
@@ -275,14 +279,19 @@ static bool
 publish(struct writer *writer)
 {
         struct group *group = writer->unpublished;
+        uint32_t n;
 
         if (group == NULL)
                 return true;
         if (writer->config.publisher != NULL &&
             !publisher_push(writer->config.publisher, group_entries(group), group_records(group)))
                 return false;
+        n = group_records(group);
         vault_release(writer->config.vault, group);
         writer->unpublished = NULL;
+        /* No other group has landed since, nor been submitted. */
+        indexer_push(writer->config.indexer, writer->tree.size - n,
+            writer->origins[writer->filling_recipients ^ 1], n);
         return true;
 }
 

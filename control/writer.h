@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct writer;
+struct indexer;
 struct publisher;
 
 struct writer_config {
@@ -24,6 +25,7 @@ struct writer_config {
         struct rte_ring *commit[WORKERS_MAX], *receipt[WORKERS_MAX];
         struct ledger_view *view;
         struct publisher *publisher; /* may be NULL */
+        struct indexer *indexer;     /* may be NULL */
         uint32_t group_records, group_us;
         int core;  /* pinned to it; -1: not */
         bool spin; /* never sleep (a core of its own) */

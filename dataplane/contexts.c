@@ -267,14 +267,19 @@ slot_free(struct contexts *contexts, struct context *context)
         return atomic_load(&context->state) == CONTEXT_FREE;
 }
 
+/* A receipt whose partial IV the window would accept again would make two receipts under one nonce
+ * (promise 4). */
 static bool
 spec_window_valid(const struct context_window *window)
 {
+        const struct replay_window replay = {.top = window->top, .bits = window->bits};
+
         if (window->top > OSCORE_PIV_MAX || window->receipts_n > CONTEXT_RECEIPTS)
                 return false;
         for (uint32_t i = 0; i < window->receipts_n; i++)
                 if (window->receipts[i].partial_iv > OSCORE_PIV_MAX ||
-                    window->receipts[i].leaf > CONTEXT_LEAF_MAX)
+                    window->receipts[i].leaf > CONTEXT_LEAF_MAX ||
+                    replay_fresh(&replay, window->receipts[i].partial_iv))
                         return false;
         switch (window->state) {
         case WINDOW_FRESH:

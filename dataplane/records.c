@@ -111,9 +111,9 @@ records_create(struct worker *worker)
         records->free_n = PENDING_SLOTS;
         records->seal_epoch = seal_epoch(worker->config);
         /* Another start in each boot, the same in all workers: see message_begin(). */
-        records->message_id =
+        records->message_id_first =
             (uint16_t)(worker->config->echo_secret[0] << 8 | worker->config->echo_secret[1]);
-        records->message_id += (uint16_t)worker->id;
+        records->message_id_first += (uint16_t)worker->id;
         records->errors = rate_limit_make(ERROR_REPLIES_PER_S, ERROR_REPLIES_BURST);
         records->challenges = rate_limit_make(CHALLENGES_PER_S, CHALLENGES_BURST);
         return 0;

@@ -68,7 +68,8 @@ struct records {
 
         uint64_t seal_epoch; /* boot epoch ‖ random bits ‖ 16 bits for the counter's high part */
         uint64_t seal_counter; /* of this boot and worker */
-        uint16_t message_id;   /* next NON reply's */
+        uint16_t message_id_first; /* NON replies' message IDs: see message_begin() */
+        uint16_t message_id_n;
         struct rate_limit errors;
         struct rate_limit challenges;
         struct lab_table *lab; /* NULL unless the lab is on */

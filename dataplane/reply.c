@@ -198,9 +198,17 @@ message_begin(struct worker *worker, const struct reply *reply, struct coap_writ
         uint16_t message_id = reply->message_id;
 
         if (!piggybacked) {
-                /* The workers' shares of the message IDs do not meet. */
-                message_id = worker->records->message_id;
-                worker->records->message_id += (uint16_t)worker->config->workers;
+                /* Worker w's share is w, w + workers, … below a whole number of rounds, counted
+                 * from the boot's start: shares do not meet, and each comes again only when it is
+                 * used up. */
+                struct records *records = worker->records;
+                unsigned workers = worker->config->workers;
+
+                message_id =
+                    (uint16_t)(records->message_id_first + records->message_id_n * workers);
+                records->message_id_n++;
+                if (records->message_id_n == (UINT16_MAX + 1u) / workers - 1)
+                        records->message_id_n = 0;
         }
         coap_write_begin(writer, out, REPLY_BYTES_MAX, piggybacked ? COAP_ACK : COAP_NON, code,
             message_id, reply->token, reply->token_bytes);

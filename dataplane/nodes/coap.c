@@ -132,7 +132,9 @@ protected_request(struct worker *worker, struct request *request, const struct f
                 refuse(worker, request, WHY(ERROR_COSE, 0), true, DROP_OSCORE_OPTION);
                 return false;
         }
-        if (message->bad_option != 0 || (message->present & COAP_CRITICAL & ~OUTER_CRITICAL) != 0) {
+        /* What is unknown outside is class E, and discarded there (RFC 8613 §8.2 step 1). */
+        if ((message->present & COAP_CRITICAL & ~OUTER_CRITICAL) != 0 ||
+            (message->malformed & COAP_HAS(OSCORE)) != 0) {
                 refuse(worker, request, WHY(ERROR_BAD_OPTION, 0), false, DROP_COAP_REFUSED);
                 return false;
         }

@@ -291,9 +291,7 @@ func entryOf(sealedFile, keyHash string) []byte {
 	return append(entry, digest[:]...)
 }
 
-func signed(name string, size int64, m *memory, signer note.Signer) []byte {
-	root, err := tlog.TreeHash(size, m)
-	must(err)
+func signed(name string, size int64, root tlog.Hash, signer note.Signer) []byte {
 	text := fmt.Sprintf("%s\n%d\n%s\n", name, size, base64.StdEncoding.EncodeToString(root[:]))
 	msg, err := note.Sign(&note.Note{Text: text}, signer)
 	must(err)
@@ -328,9 +326,15 @@ func makeLog(folder, name string, size, old, leaf int64, sealed, keyHash string)
 		must(err)
 		write(filepath.Join(folder, "log", c2sp(t.Path())), data)
 	}
-	checkpoint := signed(name, size, m, signer)
+	root, err := tlog.TreeHash(size, m)
+	must(err)
+	checkpoint := signed(name, size, root, signer)
 	write(filepath.Join(folder, "log", "checkpoint"), checkpoint)
-	write(filepath.Join(folder, "old.checkpoint"), signed(name, old, m, signer))
+	oldRoot, err := tlog.TreeHash(old, m)
+	must(err)
+	write(filepath.Join(folder, "old.checkpoint"), signed(name, old, oldRoot, signer))
+	// What a log signs that shows different trees to different people.
+	write(filepath.Join(folder, "fork.checkpoint"), signed(name, old, root, signer))
 	write(filepath.Join(folder, "vkey"), []byte(vkey+"\n"))
 	proof, err := tlog.ProveRecord(size, leaf, m)
 	must(err)

@@ -243,23 +243,32 @@ open_reply(
                     COAP_OK);
 }
 
+void
+client_read(const struct client *device, const struct client_request *request,
+    const uint8_t *message, size_t bytes, struct client_reply *reply)
+{
+        memset(reply, 0, sizeof(*reply));
+        cr_assert_leq(bytes, sizeof(reply->raw.bytes));
+        reply->raw.n = bytes;
+        memcpy(reply->raw.bytes, message, bytes);
+        cr_assert_eq(coap_parse(&reply->outer, reply->raw.bytes, bytes), COAP_OK);
+        open_reply(device, request, reply);
+}
+
 bool
 client_take(const struct client *device, struct harness *harness,
     const struct client_request *request, struct client_reply *reply)
 {
         uint8_t frame[HARNESS_FRAME_MAX];
-        size_t bytes = harness_take(harness, frame);
+        size_t bytes = harness_take(harness, frame), payload_bytes;
         const uint8_t *payload;
 
         memset(reply, 0, sizeof(*reply));
         if (bytes == 0)
                 return false;
-        payload = wire_payload(frame, bytes, &reply->raw.n);
-        cr_assert_leq(reply->raw.n, sizeof(reply->raw.bytes));
-        memcpy(reply->raw.bytes, payload, reply->raw.n);
+        payload = wire_payload(frame, bytes, &payload_bytes);
         cr_assert_eq(payload[-6] << 8 | payload[-5], device->port, "the reply goes to the sender");
-        cr_assert_eq(coap_parse(&reply->outer, reply->raw.bytes, reply->raw.n), COAP_OK);
-        open_reply(device, request, reply);
+        client_read(device, request, payload, payload_bytes, reply);
         return true;
 }
 
@@ -291,13 +300,11 @@ client_expect(const struct client *device, struct harness *harness,
 }
 
 uint64_t
-client_expect_leaf(const struct client *device, struct harness *harness,
-    const struct client_request *request, struct client_reply *reply)
+client_leaf(const struct client_reply *reply)
 {
         const struct coap_option *segment;
         char digits[24] = {0};
 
-        client_expect(device, harness, request, COAP_CREATED, reply);
         segment = coap_find(&reply->inner, COAP_OPTION_LOCATION_PATH);
         cr_assert_not_null(segment);
         cr_assert_eq(segment->bytes, 1);
@@ -309,6 +316,14 @@ client_expect_leaf(const struct client *device, struct harness *harness,
         cr_assert_eq(reply->inner.option_count, 2, "a pure function of the leaf");
         cr_assert_eq(reply->inner.payload_bytes, 0);
         return strtoull(digits, NULL, 10);
+}
+
+uint64_t
+client_expect_leaf(const struct client *device, struct harness *harness,
+    const struct client_request *request, struct client_reply *reply)
+{
+        client_expect(device, harness, request, COAP_CREATED, reply);
+        return client_leaf(reply);
 }
 
 void

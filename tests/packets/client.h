@@ -77,6 +77,9 @@ void client_send(struct client *device, struct harness *harness, const struct da
 /* client_post(), client_write(), client_send(), and the drive of the harness. */
 struct client_request client_exchange(struct client *device, struct harness *harness);
 
+/* Parses the reply to a request, and opens a protected one. */
+void client_read(const struct client *device, const struct client_request *request,
+    const uint8_t *message, size_t bytes, struct client_reply *reply);
 /* Takes one frame the gateway has sent to this device's endpoint; false when there is none. Opens a
  * protected one with request's nonce or its own partial IV. */
 bool client_take(const struct client *device, struct harness *harness,
@@ -84,6 +87,8 @@ bool client_take(const struct client *device, struct harness *harness,
 /* Asserts that the next reply is a piggybacked (or NON) protected one with that inner code. */
 void client_expect(const struct client *device, struct harness *harness,
     const struct client_request *request, uint8_t code, struct client_reply *reply);
+/* The leaf of an opened 2.01. */
+uint64_t client_leaf(const struct client_reply *reply);
 /* Asserts a 2.01 and returns its leaf. */
 uint64_t client_expect_leaf(const struct client *device, struct harness *harness,
     const struct client_request *request, struct client_reply *reply);

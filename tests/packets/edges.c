@@ -276,3 +276,27 @@ Test(edges, messages_that_are_not_understood)
         cr_assert_eq(dataplane_pending(harness.dataplane), 0);
         harness_close(&harness);
 }
+
+/* RFC 8613 §8.2 step 1: what is unknown outside is class E and discarded there, critical or not. */
+Test(edges, unknown_options_outside_are_discarded)
+{
+        struct client_request request;
+        struct datagram datagram;
+        size_t at;
+
+        open_with(1);
+        client_enrol(&device, &harness, 1, AEAD_AES_CCM_16_64_128, NULL);
+        request = client_post(&device);
+        client_write(&device, &request, &datagram);
+        /* After the OSCORE option (9), its value shorter than 13: option 13, critical, nobody's. */
+        at = COAP_HEADER_BYTES + request.token_bytes;
+        cr_assert_eq(datagram.bytes[at] >> 4, 9);
+        at += 1 + (datagram.bytes[at] & 15u);
+        cr_assert_eq(datagram.bytes[at], COAP_PAYLOAD_MARKER);
+        memmove(datagram.bytes + at + 1, datagram.bytes + at, datagram.n - at);
+        datagram.bytes[at] = 0x40;
+        datagram.n++;
+        client_send(&device, &harness, &datagram);
+        harness_drive(&harness);
+        cr_assert_eq(client_expect_leaf(&device, &harness, &request, &reply), 0);
+}

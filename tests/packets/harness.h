@@ -66,7 +66,7 @@ void harness_eal(void);
 
 /* Makes ports and data plane. Defaults: one worker, gateway 10.77.0.2 and fd00:77::2. */
 void harness_open(struct harness *harness, const struct harness_options *options);
-/* Tears down, and asserts that every packet buffer has come back. */
+/* Tears down; aborts unless every packet buffer and every reservation has come back. */
 void harness_close(struct harness *harness);
 
 /* Puts a frame on the wire towards the gateway (port, queue). */

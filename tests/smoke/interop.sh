@@ -66,6 +66,8 @@ check "log prove from Go's log" stranger log prove 65537 --url http://127.0.0.1:
 same "the same proof as Go's" "$(sha256sum < "$work/go/leaf.tlog-proof")" "$(sha256sum < "$work/leaf.tlog-proof")"
 contains "log consistency from a checkpoint that Go signed" '^consistent: the tree of 70000 leaves extends that of 12345' \
         "$(stranger log consistency "$work/go/old.checkpoint" 70000 --url http://127.0.0.1:8471 --vkey "$key" 2>&1)"
+refuses "a log that forked is found out" 'NOT consistent: the checkpoint .*fork.checkpoint of 12345 leaves has another root' \
+        stranger log consistency "$work/go/fork.checkpoint" 70000 --url http://127.0.0.1:8471 --vkey "$key"
 refuses "another log's checkpoint is no beginning" 'holds no checkpoint signed by go.example' \
         stranger log consistency "$state/log/checkpoint" 70000 --url http://127.0.0.1:8471 --vkey "$key"
 lab_stop

@@ -85,18 +85,18 @@ for usage in "" "--vkey $vkey" "--vkey $vkey --key-hash $hash $proof" "--vkey $v
 done
 
 # The log only grows.
-sim --records 100 --rate 300
+sim --records 300 --rate 300
 ctl log checkpoint > "$work/new.checkpoint"
-contains "log consistency by numbers" '^consistent: the tree of 401 leaves extends that of 301' "$(ctl log consistency 301 401 2>&1)"
-contains "by checkpoints, over HTTP" '^consistent: the tree of 401' "$(stranger log consistency "$work/old.checkpoint" "$work/new.checkpoint" --url "$url" --vkey "$vkey" 2>&1)"
-same "the root is the checkpoint's" "$(sed -n 3p "$work/old.checkpoint")" "$(ctl log consistency 301 401 --json | jq -r .old_root)"
-check "from nothing" ctl log consistency 0 401
-check "to itself" ctl log consistency 401 401
-refuses "backwards" 'larger than the new' ctl log consistency 401 301
-refuses "beyond the end" 'not published yet' ctl log consistency 301 402
+contains "log consistency by numbers" '^consistent: the tree of 601 leaves extends that of 301' "$(ctl log consistency 301 601 2>&1)"
+contains "by checkpoints, over HTTP" '^consistent: the tree of 601' "$(stranger log consistency "$work/old.checkpoint" "$work/new.checkpoint" --url "$url" --vkey "$vkey" 2>&1)"
+same "the root is the checkpoint's" "$(sed -n 3p "$work/old.checkpoint")" "$(ctl log consistency 301 601 --json | jq -r .old_root)"
+check "from nothing" ctl log consistency 0 601
+check "to itself" ctl log consistency 601 601
+refuses "backwards" 'larger than the new' ctl log consistency 601 301
+refuses "beyond the end" 'not published yet' ctl log consistency 301 602
 refuses "one argument" 'needs OLD NEW' ctl log consistency 301
 refuses "three arguments" 'unexpected argument' ctl log consistency 301 302 303
-refuses "a file that is none" 'neither a number' ctl log consistency "$work/none" 401
+refuses "a file that is none" 'neither a number' ctl log consistency "$work/none" 601
 
 # What a dishonest or a broken server gives.
 cp -a "$state/log" "$work/copy"
@@ -107,21 +107,24 @@ serve() {
 }
 copy=http://127.0.0.1:8472
 if command -v python3 > /dev/null && serve; then
-        contains "from a static file server" '^verified 401 leaves' "$(stranger log verify --url $copy --vkey "$vkey" 2>&1)"
+        contains "from a static file server" '^verified 601 leaves' "$(stranger log verify --url $copy --vkey "$vkey" 2>&1)"
         flip "$work/copy/tile/0/000" 77
         refuses "a tile changed" 'tile/0/000 does not hold the hashes' stranger log verify --url $copy --vkey "$vkey"
         refuses "a tile changed: no proof" 'do not lead to the checkpoint' stranger log prove 0 --url $copy --vkey "$vkey"
-        refuses "a tile changed: no consistency" 'do not lead to the checkpoint' stranger log consistency 100 401 --url $copy --vkey "$vkey"
+        refuses "a tile changed: no consistency" 'do not lead to the checkpoint' stranger log consistency 100 601 --url $copy --vkey "$vkey"
         cp "$state/log/tile/0/000" "$work/copy/tile/0/000"
         flip "$work/copy/tile/entries/000" 3010
         refuses "an entry changed" 'tile/0/000 does not hold' stranger log verify --url $copy --vkey "$vkey"
         cp "$state/log/tile/entries/000" "$work/copy/tile/entries/000"
         truncate -s 100M "$work/copy/tile/entries/000"
         refuses "a file without end" 'tile/entries/000: longer than it can be' stranger log verify --url $copy --vkey "$vkey"
+        truncate -s 10239 "$work/copy/tile/entries/000"
+        refuses "a file cut short" 'tile/entries/000: has a wrong length' stranger log verify --url $copy --vkey "$vkey"
         rm "$work/copy/tile/entries/000"
         refuses "a file missing" 'tile/entries/000 is missing' stranger log verify --url $copy --vkey "$vkey"
         cp "$state/log/tile/entries/000" "$work/copy/tile/entries/000"
         cp "$work/old.checkpoint" "$work/copy/checkpoint"
+        check "its last tile has filled since, and its part is gone" test ! -e "$work/copy/tile/0/001.p/45" -a -e "$work/copy/tile/0/001"
         contains "an older checkpoint is one too" '^verified 301 leaves' "$(stranger log verify --url $copy --vkey "$vkey" 2>&1)"
         refuses "but does not reach to what is remembered" 'not published yet' stranger log consistency "$work/old.checkpoint" "$work/new.checkpoint" --url $copy --vkey "$vkey"
         sed '2s/.*/302/' "$work/old.checkpoint" > "$work/copy/checkpoint"

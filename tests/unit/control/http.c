@@ -276,6 +276,9 @@ Test(http, follows_no_link_and_serves_no_damaged_file, .init = start, .fini = en
         cr_assert_eq(system(command), 0);
         cr_expect_eq(get("/checkpoint"), 500);
         cr_expect_str_eq(header("Cache-Control"), "no-store");
+        snprintf(command, sizeof(command), "cd %s && rm checkpoint && mkfifo checkpoint", f.path);
+        cr_assert_eq(system(command), 0);
+        cr_expect_eq(get("/checkpoint"), 500);
 }
 
 Test(http, only_get_and_head, .init = start, .fini = end)

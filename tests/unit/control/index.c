@@ -241,6 +241,8 @@ Test(index, ends_of_a_range)
         cr_expect_eq(hits[0].leaf, 1);
         cr_expect_eq(find(1, BEGIN + 1, BEGIN + 2), 1, "from is part of it");
         cr_expect_eq(hits[0].leaf, 1);
+        cr_expect_eq(find(1, BEGIN, BEGIN + 1), 1, "the block's first time");
+        cr_expect_eq(find(1, BEGIN + 2, BEGIN + 3), 1, "and its last");
         cr_expect_eq(find(1, BEGIN + 1, BEGIN + 1), 0);
         cr_expect_eq(find(1, BEGIN + 2, BEGIN + 1), 0);
         cr_expect_eq(find(1, BEGIN + 3, UINT64_MAX), 0);

@@ -37,6 +37,8 @@ fill(void)
         for (unsigned i = 0; i < 64; i++)
                 m.writer.flush_us[i] = i % 3;
         m.writer.flush_us_sum = 12345678;
+        m.indexed = true;
+        m.index = (struct indexer_stats){.leaves = 500, .covered = 440, .state = INDEXER_STOPPED};
         m.nodes = 2;
         strcpy(m.node[0].name, "coap");
         m.node[0].cycles = UINT64_MAX;
@@ -82,6 +84,10 @@ Test(metrics, every_counter_and_drop_reason, .init = fill)
         cr_expect_str_eq(sample("aorta_leaves"), "500");
         cr_expect_str_eq(sample("aorta_published_leaves"), "420");
         cr_expect_str_eq(sample("aorta_publisher_lag_leaves"), "80");
+        cr_expect_str_eq(sample("aorta_index_covered_leaves"), "440");
+        cr_expect_str_eq(sample("aorta_index_lag_leaves"), "60");
+        cr_expect_str_eq(sample("aorta_index_stopped"), "1");
+        cr_expect_str_eq(sample("aorta_index_rebuilding"), "0");
         cr_expect_str_eq(sample("aorta_healthy"), "1");
         cr_expect_str_eq(sample("aorta_uptime_seconds"), "61.000002");
         cr_expect_str_eq(sample("aorta_start_time_seconds"), "1700000000.123456");

@@ -24,7 +24,7 @@ make_windows(void)
 {
         windows[1].state = WINDOW_KNOWN;
         windows[1].top = UINT64_C(0xfedcba9876);
-        windows[1].bits = UINT64_C(0x8000000000000005);
+        windows[1].bits = UINT64_C(0x800000000000000f);
         windows[1].receipts_n = CONTEXT_RECEIPTS;
         for (unsigned i = 0; i < CONTEXT_RECEIPTS; i++) {
                 windows[1].receipts[i].partial_iv = windows[1].top - 3 + i;

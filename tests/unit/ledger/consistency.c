@@ -63,6 +63,9 @@ check_all_wrong(struct trees t, uint8_t hashes[64][HASH_BYTES], unsigned n)
         memcpy(above + 1 + HASH_BYTES, t.new_root, HASH_BYTES);
         crypto_hash_sha256(higher.new_root, above, sizeof(above));
         cr_assert_eq(check(&higher, longer, n + 1), -EBADMSG);
+        memcpy(above + 1 + HASH_BYTES, t.old_root, HASH_BYTES);
+        crypto_hash_sha256(higher.old_root, above, sizeof(above));
+        cr_assert_eq(check(&higher, longer, n + 1), -EBADMSG);
 
         t.old_root[3] ^= 0x10;
         cr_assert_eq(check(&t, hashes, n), -EBADMSG);
@@ -145,6 +148,33 @@ Test(consistency, random_trees_of_a_log_of_three_levels)
         }
         free(leaves);
         fixture_end(&f);
+}
+
+Test(consistency, does_not_hold_for_a_size_of_another_shape)
+{
+        /* As for audit paths: whatever changes the proof's length is refused. */
+        uint8_t(*leaves)[HASH_BYTES] = naive_leaf_hashes(0, 33);
+        uint8_t hashes[64][HASH_BYTES], other[64][HASH_BYTES];
+        unsigned refused = 0;
+
+        for (uint64_t new_size = 2; new_size <= 33; new_size++) {
+                for (uint64_t old_size = 1; old_size < new_size; old_size++) {
+                        struct trees t = {.old_size = old_size};
+                        const unsigned n = naive_subproof(hashes, leaves, old_size, new_size, true);
+
+                        naive_root(t.old_root, leaves, old_size);
+                        naive_root(t.new_root, leaves, new_size);
+                        for (uint64_t wrong = old_size + 1; wrong <= 33; wrong++) {
+                                if (naive_subproof(other, leaves, old_size, wrong, true) == n)
+                                        continue;
+                                t.new_size = wrong;
+                                cr_assert_eq(check(&t, hashes, n), -EBADMSG);
+                                refused++;
+                        }
+                }
+        }
+        cr_assert_gt(refused, 1000);
+        free(leaves);
 }
 
 Test(consistency, a_fork_is_no_extension)

@@ -421,6 +421,18 @@ Test(contexts, bad_windows_are_refused)
         cr_assert_eq(contexts_add(contexts, &spec), -EINVAL, "the top itself was accepted");
         spec.window = (struct context_window){.receipts_n = CONTEXT_RECEIPTS + 1};
         cr_assert_eq(contexts_add(contexts, &spec), -EINVAL);
+        /* Receipts of partial IVs that would be accepted once more, under the same nonce. */
+        spec.window = (struct context_window){.state = WINDOW_KNOWN,
+            .top = 8,
+            .bits = 1,
+            .receipts_n = 1,
+            .receipts = {{.partial_iv = 7, .leaf = 1}}};
+        cr_assert_eq(contexts_add(contexts, &spec), -EINVAL);
+        spec.window.state = WINDOW_UNKNOWN;
+        spec.window.bits = 0;
+        cr_assert_eq(contexts_add(contexts, &spec), -EINVAL);
+        spec.window.bits = 3;
+        cr_assert_eq(contexts_add(contexts, &spec), 0);
 }
 
 Test(contexts, all_algorithms_hold_their_keys)
