@@ -94,6 +94,34 @@ static const struct command commands[] = {
         "Drops the index of records by patient and time, and makes it anew from the vault, in the\n"
         "background: records are taken meanwhile, but found only once it covers them.\n"
         "  --wait             show progress, until it is done\n"},
+    {"vault status", NULL, ctl_vault_status, {{NULL}}, "state of the volumes",
+        "Shows each volume's slot, state (member, following, filling, stale, missing), free "
+        "space,\n"
+        "segments, bad and repaired fragments and folder, and what is being scrubbed or "
+        "rebuilt.\n"},
+    {"vault scrub", NULL, ctl_vault_scrub, {{"no-wait", false}}, "read all volumes and repair them",
+        "Reads and checks every fragment on every member, and writes bad ones again. Shows "
+        "progress\n"
+        "until it is done, and fails when something could not be repaired. Ctrl-C ends the "
+        "watching,\n"
+        "not the scrub.\n"
+        "  --no-wait          start it and return\n"},
+    {"vault rebuild", "VOLUME", ctl_vault_rebuild, {{"no-wait", false}},
+        "fill a volume that is no member again",
+        "Fills a volume that is stale or missing, from the others, while traffic flows; then it is "
+        "a\n"
+        "member again. VOLUME is its slot or its folder, as vault status shows them. Shows "
+        "progress\n"
+        "until it is done. Ctrl-C ends the watching, not the rebuild.\n"
+        "  --no-wait          start it and return\n"},
+    {"vault replace", "VOLUME PATH", ctl_vault_replace, {{"no-wait", false}},
+        "put a new folder in a volume's place",
+        "From now on the volume (its slot or its folder) is in the folder PATH, empty or absent, "
+        "which\n"
+        "is filled as by vault rebuild. Write it into the configuration's ledger.volumes too: the "
+        "next\n"
+        "start goes by that.\n"
+        "  --no-wait          start it and return\n"},
     {"log checkpoint", NULL, ctl_log_checkpoint, {{NULL}}, "publish and print the checkpoint", ""},
     {"log consistency", "OLD NEW", ctl_log_consistency, {{"url", true}, {"vkey", true}},
         "prove that the log only grew",
@@ -144,7 +172,7 @@ overview(FILE *to)
 {
         fputs("usage: aortactl [--json] [--socket PATH] COMMAND ...\n\n", to);
         for (size_t i = 0; i < COMMANDS; i++)
-                fprintf(to, "  %-16s %-7s %s\n", commands[i].words,
+                fprintf(to, "  %-16s %-11s %s\n", commands[i].words,
                     commands[i].argument != NULL ? commands[i].argument : "", commands[i].line);
         fprintf(to, "\n`aortactl COMMAND --help` tells more.\n\n%s", global_help);
 }

@@ -44,6 +44,8 @@ bool ctl_number(const char *text, uint64_t high, uint64_t *number);
 const char *ctl_text(const json_t *object, const char *name); /* "" when absent */
 long long ctl_integer(const json_t *object, const char *name);
 
+/* The vault's lines of status: members, and the volumes that are none. */
+void ctl_print_vault(const json_t *vault);
 /* The index's line of status. */
 void ctl_print_index(const json_t *index);
 
@@ -51,6 +53,7 @@ typedef int ctl_fn(struct ctl *ctl);
 ctl_fn ctl_status, ctl_graph, ctl_shutdown, ctl_record_get, ctl_device_add, ctl_device_add_many,
     ctl_device_list, ctl_device_show, ctl_device_remove, ctl_log_checkpoint, ctl_log_verify,
     ctl_log_prove, ctl_log_vkey, ctl_log_match, ctl_log_consistency, ctl_record_export,
-    ctl_record_key_hash, ctl_record_key, ctl_record_find, ctl_index_status, ctl_index_rebuild;
+    ctl_record_key_hash, ctl_record_key, ctl_record_find, ctl_index_status, ctl_index_rebuild,
+    ctl_vault_status, ctl_vault_scrub, ctl_vault_rebuild, ctl_vault_replace;
 
 #endif

@@ -59,7 +59,8 @@ print_status(const json_t *answer, bool all)
         printf("leaves      %lld, published %lld, in %lld groups since the start; %lld pending\n",
             ctl_integer(answer, "leaves"), ctl_integer(answer, "published"),
             ctl_integer(ledger, "groups"), ctl_integer(answer, "pending"));
-        printf("volume      %lld segments, %lld MiB free\n", ctl_integer(ledger, "segments"),
+        ctl_print_vault(json_object_get(answer, "vault"));
+        printf("segments    %lld, %lld MiB free\n", ctl_integer(ledger, "segments"),
             ctl_integer(ledger, "free_bytes") >> 20);
         ctl_print_index(json_object_get(answer, "index"));
         print_flushes(json_object_get(ledger, "flush_us"));

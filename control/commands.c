@@ -5,6 +5,7 @@
 #include "control/client.h"
 #include "control/publisher.h"
 #include "control/socket.h"
+#include "control/volumes.h"
 #include "crypto/note.h"
 
 #include <errno.h>
@@ -212,6 +213,10 @@ static const struct command {
         {"patient", "from_ns", "to_ns", "code", "limit", "before_ns", "before_leaf"}},
     {"index status", command_index_status, {NULL}},
     {"index rebuild", command_index_rebuild, {NULL}},
+    {"vault status", command_vault_status, {NULL}},
+    {"vault scrub", command_vault_scrub, {NULL}},
+    {"vault rebuild", command_vault_rebuild, {"volume"}},
+    {"vault replace", command_vault_replace, {"volume", "path"}},
     {"log info", command_log_info, {NULL}},
     {"log checkpoint", command_log_checkpoint, {NULL}},
     {"graph", command_graph, {NULL}},
@@ -327,8 +332,10 @@ control_socket_serve(struct control_socket *control, struct daemon *daemon, char
 {
         int rc = 0;
 
-        while (rc == 0 && !atomic_load_explicit(&daemon->stop, memory_order_acquire))
+        while (rc == 0 && !atomic_load_explicit(&daemon->stop, memory_order_acquire)) {
                 rc = control_socket_poll(control, SERVE_WAIT_MS);
+                volumes_tend(daemon);
+        }
         if (rc < 0)
                 snprintf(why, COMMAND_WHY_BYTES, "the control socket fails: %s", strerror(-rc));
         return rc;

@@ -48,6 +48,8 @@ int command_number(json_t *request, struct reply *reply, const char *name, uint6
     uint64_t high, uint64_t if_absent, uint64_t *number);
 /* What `index status` tells, for status too. */
 json_t *command_index_json(struct daemon *daemon);
+/* What `vault status` tells, for status too. */
+json_t *command_vault_json(struct daemon *daemon);
 /* RFC 3339 in UTC with nanoseconds. */
 #define TIME_TEXT_BYTES 40u
 void time_text(char out[TIME_TEXT_BYTES], uint64_t ns);
@@ -55,6 +57,7 @@ void time_text(char out[TIME_TEXT_BYTES], uint64_t ns);
 command_fn command_status, command_device_add, command_device_add_many, command_device_list,
     command_device_show, command_device_remove, command_record_get, command_record_scan,
     command_record_export, command_record_key_hash, command_record_key, command_record_find,
-    command_index_status, command_index_rebuild;
+    command_index_status, command_index_rebuild, command_vault_status, command_vault_scrub,
+    command_vault_rebuild, command_vault_replace;
 
 #endif

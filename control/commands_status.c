@@ -84,12 +84,27 @@ set_ledger(struct daemon *daemon, json_t *json, const struct writer_stats *write
         json_object_set_new(json, "ledger", ledger);
 }
 
+static void
+set_state(struct daemon *daemon, json_t *json)
+{
+        char why[HEALTH_WHY_BYTES];
+        const bool healthy = health(daemon, why);
+        json_t *text = json_string(why);
+
+        json_object_set_new(json, "state",
+            json_string(!healthy         ? "refusing"
+                        : why[0] != '\0' ? "degraded"
+                                         : "ok"));
+        /* A folder's name may be no UTF-8. */
+        json_object_set_new(
+            json, "why", text != NULL ? text : json_string("look at `aortactl vault status`"));
+}
+
 int
 command_status(struct daemon *daemon, json_t *request, struct reply *reply)
 {
         struct dataplane_counters counters;
         struct writer_stats writer;
-        char why[HEALTH_WHY_BYTES];
         struct timespec now;
         json_t *json = reply->json;
         uint64_t now_ns;
@@ -98,8 +113,7 @@ command_status(struct daemon *daemon, json_t *request, struct reply *reply)
         now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
         dataplane_counters(daemon->dataplane, &counters);
         writer_stats(daemon->writer, &writer);
-        json_object_set_new(json, "state", json_string(health(daemon, why) ? "ok" : "refusing"));
-        json_object_set_new(json, "why", json_string(why));
+        set_state(daemon, json);
         set_number(json, "uptime_s",
             now_ns > daemon->started_ns ? (now_ns - daemon->started_ns) / 1000000000u : 0);
         set_number(json, "boot_epoch", daemon->boot_epoch);
@@ -120,6 +134,7 @@ command_status(struct daemon *daemon, json_t *request, struct reply *reply)
         set_number(json, "context_bytes", contexts_bytes(daemon->contexts));
         set_number(json, "pending", dataplane_pending(daemon->dataplane));
         set_ledger(daemon, json, &writer);
+        json_object_set_new(json, "vault", command_vault_json(daemon));
         json_object_set_new(json, "index", command_index_json(daemon));
         json_object_set_new(json, "counters", counters_json(&counters));
         json_object_set_new(json, "drops", drops_json(&counters));

@@ -214,8 +214,12 @@ answer_health(struct http *http, struct MHD_Connection *connection)
 {
         char why[HTTP_HEALTH_BYTES_MAX] = "";
 
-        if (http->config.healthy(http->config.user, why))
-                return http_say(connection, MHD_HTTP_OK, "ok", NULL, NULL);
+        if (http->config.healthy(http->config.user, why)) {
+                char body[sizeof("ok: ") + HTTP_HEALTH_BYTES_MAX];
+
+                snprintf(body, sizeof(body), why[0] != '\0' ? "ok: %s" : "ok%s", why);
+                return http_say(connection, MHD_HTTP_OK, body, NULL, NULL);
+        }
         return http_say(connection, MHD_HTTP_SERVICE_UNAVAILABLE, why, NULL, NULL);
 }
 

@@ -30,8 +30,8 @@ struct http_config {
         void *user;
         /* Both are called by the server's thread. The metrics' text: its length, or -errno. */
         long (*metrics)(void *user, char *out, size_t out_bytes);
-        /* False, with why (HTTP_HEALTH_BYTES_MAX) as one line without its end, when not all is
-         * well. */
+        /* False, with why (HTTP_HEALTH_BYTES_MAX) as one line without its end, when requests are
+         * refused; true with why, which is told too, for an alarm; else true and "". */
         bool (*healthy)(void *user, char *why);
 };
 

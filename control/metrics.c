@@ -49,6 +49,7 @@ metrics_read(struct metrics *metrics, struct daemon *daemon, const char *version
         metrics->leaves = atomic_load(&daemon->view.leaves);
         writer_stats(daemon->writer, &metrics->writer);
         vault_stats(daemon->vault, &metrics->vault);
+        vault_status(daemon->vault, &metrics->volumes);
         metrics->indexed = daemon->indexer != NULL;
         if (metrics->indexed)
                 indexer_stats(daemon->indexer, &metrics->index);
@@ -217,6 +218,59 @@ put_ledger(struct page *page, const struct metrics *m)
         put_seconds(page, "vault_flush_max_seconds", "", m->vault.flush_us_max);
 }
 
+/* A family with a number a volume. */
+static void
+put_each(struct page *page, const struct vault_status *vault, const char *name, const char *kind,
+    const char *help, size_t member)
+{
+        head(page, name, kind, help);
+        for (unsigned i = 0; i < vault->data + vault->parity; i++) {
+                uint64_t value;
+
+                memcpy(&value, (const char *)&vault->volumes[i] + member, sizeof(value));
+                put(page, "aorta_%s{slot=\"%u\"} %" PRIu64 "\n", name, i, value);
+        }
+}
+
+static void
+put_volumes(struct page *page, const struct vault_status *vault)
+{
+        static const enum volume_state states[] = {
+            VOLUME_MISSING, VOLUME_STALE, VOLUME_FILLING, VOLUME_FOLLOWING, VOLUME_MEMBER};
+
+        one(page, "vault_volumes", "gauge", "Volumes of the vault.", vault->data + vault->parity);
+        one(page, "vault_members", "gauge", "Volumes that hold all groups and are written to.",
+            vault->members);
+        one(page, "vault_floor", "gauge", "Members without which nothing is accepted.",
+            vault->floor);
+        one(page, "vault_epoch", "gauge", "Number of the membership.", vault->epoch);
+        one(page, "vault_alarm", "gauge",
+            "1 when fewer volumes than all are members, and no more than the floor.", vault->alarm);
+        head(page, "volume_state", "gauge", "1 for the state that the volume is in.");
+        for (unsigned i = 0; i < vault->data + vault->parity; i++)
+                for (unsigned k = 0; k < sizeof(states) / sizeof(states[0]); k++)
+                        put(page, "aorta_volume_state{slot=\"%u\",state=\"%s\"} %u\n", i,
+                            volume_state_name(states[k]), vault->volumes[i].state == states[k]);
+        put_each(page, vault, "volume_free_bytes", "gauge", "Free space of its file system.",
+            offsetof(struct volume_status, free_bytes));
+        put_each(page, vault, "volume_bad_fragments_total", "counter",
+            "Fragments that were missing or failed their digest, since the start.",
+            offsetof(struct volume_status, bad_fragments));
+        put_each(page, vault, "volume_repaired_fragments_total", "counter",
+            "Fragments written again since the start.",
+            offsetof(struct volume_status, repaired_fragments));
+        one(page, "vault_scrubbing", "gauge", "1 while a scrub runs.", vault->job == VAULT_SCRUB);
+        one(page, "vault_rebuilding", "gauge", "1 while a volume is rebuilt.",
+            vault->job == VAULT_REBUILD);
+        one(page, "vault_job_groups_done", "gauge", "Groups done of the last or present job.",
+            vault->job_done);
+        one(page, "vault_job_groups", "gauge", "Groups of it in all.", vault->job_all);
+        one(page, "vault_scrubs_total", "counter", "Scrubs finished since the start.",
+            vault->scrubs);
+        one(page, "vault_scrub_lost_groups", "gauge",
+            "Groups that the last or present scrub found unreadable.", vault->scrub_lost);
+}
+
 static void
 put_index(struct page *page, const struct metrics *m)
 {
@@ -255,6 +309,7 @@ metrics_write(char *out, size_t out_bytes, const struct metrics *metrics)
         put_dataplane(&page, metrics);
         put_nodes(&page, metrics);
         put_ledger(&page, metrics);
+        put_volumes(&page, &metrics->volumes);
         if (metrics->indexed)
                 put_index(&page, metrics);
         return page.full ? -ENOSPC : (long)page.used;

@@ -30,6 +30,7 @@ struct metrics {
         uint64_t leaves, published;
         struct writer_stats writer;
         struct vault_stats vault;
+        struct vault_status volumes;
         bool indexed; /* else index is not told */
         struct indexer_stats index;
         unsigned nodes;
