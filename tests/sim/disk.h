@@ -89,4 +89,8 @@ bool sim_disk_has_copy(const struct sim_disk *disk, unsigned index);
 void sim_disk_put_back(struct sim_disk *disk, unsigned index);
 void sim_disk_wipe(struct sim_disk *disk, unsigned index);
 
+/* With the machine off: goes on with a copy of all disks; back to where that was, faults too. */
+void sim_disk_fork(struct sim_disk *disk);
+void sim_disk_join(struct sim_disk *disk);
+
 #endif

@@ -105,6 +105,8 @@ write_torn(
                 if (keep)
                         node_put(node, offset_bytes + at, from + at, n, true, true);
         }
+        /* A file system gives a file whole blocks. */
+        node_grow(node, (node->bytes + SIM_PAGE_BYTES - 1) / SIM_PAGE_BYTES * SIM_PAGE_BYTES);
 }
 
 static void
@@ -186,6 +188,7 @@ nodes_collect(struct sim_disk *disk)
         node_hold(disk->root);
         for (unsigned i = 0; i < SIM_DISKS_MAX; i++)
                 node_hold(disk->copies[i]);
+        node_hold(disk->original);
         while (*at != NULL) {
                 struct node *node = *at;
                 if (node->held) {
@@ -439,4 +442,25 @@ sim_disk_wipe(struct sim_disk *disk, unsigned index)
         disk_name(name, index);
         entries_set(&disk->root->now, name, NULL);
         node_sync(disk->root);
+}
+
+/* ---- what if ---- */
+
+void
+sim_disk_fork(struct sim_disk *disk)
+{
+        assert(disk->original == NULL);
+        disk->original = disk->root;
+        memcpy(disk->original_faults, disk->faults, sizeof(disk->faults));
+        disk->root = node_copy(disk, disk->original);
+}
+
+void
+sim_disk_join(struct sim_disk *disk)
+{
+        assert(disk->original != NULL);
+        disk->root = disk->original;
+        disk->original = NULL;
+        memcpy(disk->faults, disk->original_faults, sizeof(disk->faults));
+        sim_disk_power_on(disk);
 }

@@ -86,7 +86,8 @@ struct sim_disk {
 
         struct node *nodes, *root;
         struct node *copies[SIM_DISKS_MAX];
-        struct sim_faults faults[SIM_DISKS_MAX];
+        struct node *original; /* while a copy of everything runs */
+        struct sim_faults faults[SIM_DISKS_MAX], original_faults[SIM_DISKS_MAX];
         struct descriptor descriptors[DESCRIPTORS_MAX];
         struct sim_queue *queues[QUEUES_MAX];
         struct request requests[REQUESTS_MAX];

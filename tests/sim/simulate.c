@@ -97,11 +97,11 @@ tell(uint64_t seed, const struct world_result *r)
         printf("seed %" PRIu64 " %u+%u: %" PRIu64 " records, %" PRIu64 " acknowledged, %" PRIu64
                " groups; %" PRIu64 " boots, %" PRIu64 "+%" PRIu64 " crashes; %" PRIu64
                " fences, %" PRIu64 " rebuilds, %" PRIu64 " replaces, %" PRIu64
-               " scrubs; beyond %" PRIu64 "; calls %" PRIu64 ", eio %" PRIu64 ", lost %" PRIu64
-               ", astray %" PRIu64 ", rot %" PRIu64 ", short %" PRIu64 ", torn %" PRIu64
-               ", names %" PRIu64 "\n",
+               " scrubs; exams %" PRIu64 ", beyond %" PRIu64 "; calls %" PRIu64 ", eio %" PRIu64
+               ", lost %" PRIu64 ", astray %" PRIu64 ", rot %" PRIu64 ", short %" PRIu64
+               ", torn %" PRIu64 ", names %" PRIu64 "\n",
             seed, r->data, r->parity, r->records, r->acknowledged, r->groups, r->boots, r->crashes,
-            r->crashes_in_boot, r->fences, r->rebuilds, r->replaces, r->scrubs, r->beyond,
+            r->crashes_in_boot, r->fences, r->rebuilds, r->replaces, r->scrubs, r->exams, r->beyond,
             r->disk.calls, r->disk.eio, r->disk.lost, r->disk.misdirected, r->disk.rotten,
             r->disk.shorts, r->disk.torn_writes, r->disk.undone_names);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sim/world_internal.h"
 
+#include "ledger/group.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
@@ -13,7 +15,8 @@
 #define BOOT_CALLS_MAX   120u
 #define RUN_CRASH_PPM    800000u
 #define RUN_CALLS_MAX    500u
-#define BEYOND_PPM       120000u
+#define BEYOND_PPM       250000u
+#define EXAM_PPM         400000u
 #define OFF_FAULT_PPM    250000u
 #define KEEP_PPM         200000u
 #define MEND_PPM         60000u
@@ -85,7 +88,8 @@ profile_choose(struct world *world)
             .data = world->k,
             .parity = world->m,
             .floor = world->floor,
-            .segment_bytes = SIM_PAGE_BYTES + GROUP_BYTES_MAX,
+            /* The least that takes the largest group, so that segments end often. */
+            .segment_bytes = segment_bytes_min(world->k),
             .spare_segments = 1,
             .share_percent = 100,
             .stepped = true,
@@ -155,7 +159,19 @@ time_off(struct world *world)
                         sim_disk_keep(world->disk, world->disk_of[i]);
         while (rng_chance(&world->rng, world->fault_ppm > 0 ? OFF_FAULT_PPM : 0))
                 fault_inject_off(world);
-        if (rng_chance(&world->rng, BEYOND_PPM))
+}
+
+/* Starts of copies. */
+static void
+what_ifs(struct world *world)
+{
+        if (world->m == 0 || !world->was_up)
+                return;
+        if (rng_chance(&world->rng, EXAM_PPM) || world->calm) {
+                world->result->exams++;
+                operator_exam(world);
+        }
+        if (!world->broken && rng_chance(&world->rng, BEYOND_PPM))
                 operator_beyond(world);
 }
 
@@ -230,6 +246,7 @@ restart(struct world *world)
         sim_disk_power_on(world->disk);
         sim_disk_crash_in(world->disk, 0);
         time_off(world);
+        what_ifs(world);
         if (!world->broken)
                 start(world);
 }
@@ -275,6 +292,8 @@ step(struct world *world)
                 sim_disk_crash(world->disk);
         else if (dice < 990 && world->gateway.flying == NULL)
                 restart(world);
+        else if (dice < 992 && world->m > 0)
+                operator_catastrophe(world);
         world->io->ops->sleep_us(world->io, rng_below(rng, 5000));
 }
 

@@ -33,7 +33,8 @@ struct world_result {
         uint32_t step;             /* where */
         unsigned data, parity;
         uint64_t records, acknowledged, groups, signed_n;
-        uint64_t boots, crashes, crashes_in_boot, stops, beyond, refused_beyond;
+        uint64_t boots, crashes, crashes_in_boot, stops, exams, beyond, refused_beyond,
+            catastrophes;
         uint64_t fences, rebuilds, replaces, scrubs, reads;
         struct sim_counts disk;
 };

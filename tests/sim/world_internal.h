@@ -167,7 +167,11 @@ void fault_inject_off(struct world *world);
 void operator_act(struct world *world);
 /* Repairs whatever is not a member. */
 void operator_repair(struct world *world);
-/* More than the vault promises to bear; undone afterwards. */
+/* With the machine off, on a copy of the disks: a start without as many volumes as it may lack, so
+ * that what was acknowledged is on all that are unharmed; a start with more wrong than it bears. */
+void operator_exam(struct world *world);
 void operator_beyond(struct world *world);
+/* More volumes fail than it can do without, and the machine ends. */
+void operator_catastrophe(struct world *world);
 
 #endif

@@ -341,80 +341,175 @@ operator_repair(struct world *world)
             status.rebuild_error);
 }
 
-/* ---- beyond the budget ---- */
+/* ---- what if: starts of a copy, which leave no trace ---- */
 
 static uint32_t
-some_slots(struct world *world, unsigned n)
+some_of(struct world *world, uint32_t from, unsigned n)
 {
         uint32_t set = 0;
+        assert(count(from) >= n);
         while (count(set) < n)
-                set |= 1u << rng_below(&world->rng, world->n);
+                set |= from & 1u << rng_below(&world->rng, world->n);
         return set;
 }
 
 static void
-must_refuse(struct world *world, const char *what)
+take_away(struct world *world, uint32_t set)
+{
+        for (unsigned i = 0; i < world->n; i++)
+                if (set >> i & 1)
+                        sim_disk_faults(world->disk, world->disk_of[i])->gone = true;
+}
+
+/* Starts and stops. Whether it came up; gateway_boot() has checked what it found. */
+static bool
+try_start(struct world *world, const char *what, uint32_t set, char *why)
+{
+        uint32_t epoch = world->last_epoch;
+        int error;
+        world_say(world, "what if: %s %x", what, set);
+        sim_disk_crash_in(world->disk, 0);
+        bool up = gateway_boot(world, &error, why);
+        gateway_down(world);
+        world->last_epoch = epoch;
+        return up;
+}
+
+void
+operator_exam(struct world *world)
+{
+        uint32_t impaired = operator_impaired(world), all = (1u << world->n) - 1;
+        char why[VAULT_WHY_BYTES];
+        if (count(impaired) > world->m)
+                return;
+        uint32_t set = some_of(world, all & ~impaired, world->m - count(impaired));
+        sim_disk_fork(world->disk);
+        for (unsigned i = 0; i < world->n; i++)
+                if (set >> i & 1 && rng_chance(&world->rng, 200000))
+                        for (unsigned n = 0; n < 20; n++)
+                                sim_disk_rot(world->disk, world->disk_of[i]);
+                else
+                        take_away(world, set & 1u << i);
+        bool up = try_start(world, "no more than m volumes are left out", set | impaired, why);
+        if (!up && !world->broken)
+                world_fail(world, "it does not start without the slots %x (%x impaired): %s", set,
+                    impaired, why);
+        sim_disk_join(world->disk);
+}
+
+/* ---- beyond the budget ---- */
+
+static void
+must_refuse(struct world *world, const char *what, uint32_t set)
 {
         char why[VAULT_WHY_BYTES];
-        int error;
         world->result->beyond++;
-        bool up = gateway_boot(world, &error, why);
+        bool up = try_start(world, what, set, why);
         if (world->broken)
                 return;
-        if (up) {
-                world_fail(world, "it starts with %s", what);
-                return;
-        }
-        if (why[0] == '\0')
+        if (up)
+                world_fail(world, "it starts with %s: %x", what, set);
+        else if (why[0] == '\0')
                 world_fail(world, "it refuses to start with %s but does not say why", what);
-        world->result->refused_beyond++;
+        else
+                world->result->refused_beyond++;
 }
 
 static void
 beyond_missing(struct world *world)
 {
-        uint32_t set = some_slots(world, world->m + 1);
-        struct sim_faults kept[VAULT_VOLUMES_MAX];
-        for (unsigned i = 0; i < world->n; i++) {
-                kept[i] = *sim_disk_faults(world->disk, world->disk_of[i]);
-                if (set >> i & 1)
-                        sim_disk_faults(world->disk, world->disk_of[i])->gone = true;
-        }
-        world_say(world, "without the volumes %x", set);
-        must_refuse(world, "more than m volumes missing");
-        for (unsigned i = 0; i < world->n; i++)
-                *sim_disk_faults(world->disk, world->disk_of[i]) = kept[i];
+        uint32_t set = some_of(world, (1u << world->n) - 1, world->m + 1);
+        take_away(world, set);
+        must_refuse(world, "more than m volumes missing", set);
 }
 
-/* The first group's fragments on m+1 volumes that have nothing wrong. */
+/* The first group's fragments. */
 static void
 beyond_rotten(struct world *world)
 {
-        uint32_t set = some_slots(world, world->m + 1);
+        uint32_t set = some_of(world, (1u << world->n) - 1, world->m + 1);
         for (unsigned i = 0; i < world->n; i++) {
                 char path[64];
                 if (!(set >> i & 1))
                         continue;
-                sim_disk_keep(world->disk, world->disk_of[i]);
                 snprintf(path, sizeof(path), "/d%u/segments/00000000", world->disk_of[i]);
                 (void)sim_disk_rot_at(
                     world->disk, path, SIM_PAGE_BYTES + rng_below(&world->rng, SIM_PAGE_BYTES));
         }
-        world_say(world, "the first group rots on the volumes %x", set);
-        must_refuse(world, "a group damaged on more than m volumes");
-        sim_disk_power_on(world->disk);
+        must_refuse(world, "a group damaged on more than m volumes", set);
+}
+
+/* Volumes that were left behind are back, but fewer than k members: there are k volumes or more,
+ * and what they hold goes together. All of it, or nothing. */
+static void
+beyond_left_behind(struct world *world)
+{
+        uint32_t all = (1u << world->n) - 1, behind = all & ~world->members;
+        char why[VAULT_WHY_BYTES];
+        if (behind == 0 || count(world->members) < world->k)
+                return;
+        uint32_t set = some_of(world, world->members, count(world->members) - (world->k - 1));
         for (unsigned i = 0; i < world->n; i++)
-                if (set >> i & 1 && sim_disk_has_copy(world->disk, world->disk_of[i]))
-                        sim_disk_put_back(world->disk, world->disk_of[i]);
+                sim_disk_mend(world->disk, world->disk_of[i]);
+        take_away(world, set);
+        world->result->beyond++;
+        if (!try_start(world, "too few members, but the others", set, why) && !world->broken &&
+            why[0] == '\0')
+                world_fail(world, "it refuses to start but does not say why");
 }
 
 void
 operator_beyond(struct world *world)
 {
-        if (rng_chance(&world->rng, 500000))
+        sim_disk_fork(world->disk);
+        switch (rng_below(&world->rng, 3)) {
+        case 0:
                 beyond_missing(world);
-        else if (world->groups > 3)
-                beyond_rotten(world);
-        if (!world->broken)
-                sim_disk_power_on(world->disk);
+                break;
+        case 1:
+                if (world->groups > 3)
+                        beyond_rotten(world);
+                break;
+        default:
+                beyond_left_behind(world);
+        }
+        sim_disk_join(world->disk);
+}
+
+/* While it writes: more volumes fail than it can do without. What it acknowledges meanwhile is
+ * acknowledged; then it stops. */
+void
+operator_catastrophe(struct world *world)
+{
+        if (operator_impaired(world) != 0)
+                return; /* what is left afterwards would be beyond the budget for good */
+        uint32_t set = some_of(world, (1u << world->n) - 1, world->m + 1);
+        bool at_once = rng_chance(&world->rng, 500000);
+        world_say(world, "catastrophe: slots %x fail %s", set, at_once ? "at once" : "in turn");
+        for (unsigned i = 0; i < world->n; i++) {
+                struct sim_faults *faults = sim_disk_faults(world->disk, world->disk_of[i]);
+                if (!(set >> i & 1))
+                        continue;
+                touch(world, i);
+                if (rng_chance(&world->rng, 500000))
+                        faults->dead = true;
+                else
+                        faults->eio_write_ppm = 1000000;
+                for (unsigned n = 0; n < 10 && !at_once && !sim_disk_crashed(world->disk); n++) {
+                        devices_send(world, 4);
+                        gateway_write(world);
+                }
+        }
+        for (unsigned n = 0; n < 60 && !sim_disk_crashed(world->disk); n++) {
+                devices_send(world, 4);
+                gateway_write(world);
+        }
+        world->result->catastrophes++;
+        world_say(
+            world, "catastrophe: the writer %s", world->gateway.failed ? "stopped" : "goes on");
+        if (!sim_disk_crashed(world->disk))
+                sim_disk_crash(world->disk);
+        for (unsigned i = 0; i < world->n; i++)
+                if (set >> i & 1)
+                        slot_mend(world, i);
 }
