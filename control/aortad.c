@@ -37,7 +37,7 @@ static struct daemon daemon_state;
 static void
 usage(FILE *to)
 {
-        fputs("usage: aortad -c FILE [--check]\n"
+        fputs("usage: aortad -c FILE [--check] [--cut-tail]\n"
               "\n"
               "Runs the Aorta gateway in the foreground until SIGTERM or SIGINT, then drains: what "
               "is\n"
@@ -45,6 +45,9 @@ usage(FILE *to)
               "\n"
               "  -c, --config FILE  the configuration (YAML; docs/operations.md)\n"
               "      --check        only check the configuration; exit status 0 when it is good\n"
+              "      --cut-tail     cut a last group that missing volumes may hold, and go on with "
+              "the\n"
+              "                     volumes that are there; what was signed is never cut\n"
               "      --version      print the version\n"
               "  -h, --help         this text\n"
               "\n"
@@ -387,6 +390,7 @@ main(int argc, char **argv)
         static const struct option options[] = {
             {"config", required_argument, NULL, 'c'},
             {"check", no_argument, NULL, 'k'},
+            {"cut-tail", no_argument, NULL, 't'},
             {"version", no_argument, NULL, 'v'},
             {"help", no_argument, NULL, 'h'},
             {0},
@@ -395,7 +399,7 @@ main(int argc, char **argv)
         const char *file = NULL;
         struct daemon *daemon = &daemon_state;
         struct timespec now;
-        bool check = false;
+        bool check = false, cut_tail = false;
         int c, r;
 
         while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
@@ -405,6 +409,9 @@ main(int argc, char **argv)
                         break;
                 case 'k':
                         check = true;
+                        break;
+                case 't':
+                        cut_tail = true;
                         break;
                 case 'v':
                         puts("aortad " AORTA_VERSION);
@@ -425,6 +432,7 @@ main(int argc, char **argv)
                 fprintf(stderr, "aortad: %s\n", why);
                 return EXIT_FAILURE;
         }
+        daemon->config.cut_tail = cut_tail;
         if (check) {
                 printf("%s: good\n", file);
                 return 0;

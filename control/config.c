@@ -301,10 +301,72 @@ read_network(struct yaml_reader *reader, const struct yaml_key *key, void *user)
 }
 
 static int
+read_volume(struct yaml_reader *reader, const char *what, unsigned i, void *user)
+{
+        struct config *config = user;
+        const char *text;
+        int rc = yaml_read_text(reader, what, 1, PATH_MAX - 1, &text);
+
+        if (rc != 0)
+                return rc;
+        assert(i < CONFIG_VOLUMES_MAX);
+        for (unsigned j = 0; j < i; j++)
+                if (strcmp(config->volume_path[j], text) == 0)
+                        return yaml_fail(reader, "this folder is listed twice in volumes");
+        strcpy(config->volume_path[i], text);
+        config->volumes = i + 1;
+        return 0;
+}
+
+static int
+read_volumes(struct yaml_reader *reader, const struct yaml_key *key, void *user)
+{
+        return yaml_read_sequence(reader, key->name, 1, CONFIG_VOLUMES_MAX, read_volume, user);
+}
+
+/* What data, parity and floor were not given follows from the number of volumes. */
+static int
+settle_volumes(struct yaml_reader *reader, struct config *config, bool one, bool many)
+{
+        if (one && many)
+                return yaml_fail(reader,
+                    "volume and volumes exclude each other: list the folders in "
+                    "volumes");
+        if (one)
+                config->volumes = 1;
+        if (config->data == 0) {
+                config->data =
+                    config->volumes > config->parity ? config->volumes - config->parity : 0;
+                if (config->parity == 0 && config->volumes > 1) {
+                        config->parity =
+                            (config->volumes - 1) / 2 < 2 ? (config->volumes - 1) / 2 : 2;
+                        config->data = config->volumes - config->parity;
+                }
+        }
+        if (config->data + config->parity != config->volumes || config->data <= config->parity)
+                return yaml_fail(reader,
+                    "%u volumes are not data (%u) plus parity (%u), with more data than parity",
+                    config->volumes, config->data, config->parity);
+        if (config->floor == 0)
+                config->floor = config->data;
+        if (config->floor < config->data || config->floor > config->volumes)
+                return yaml_fail(reader,
+                    "floor must be from data (%u) to the number of volumes (%u)", config->data,
+                    config->volumes);
+        return 0;
+}
+
+static int
 read_ledger(struct yaml_reader *reader, const struct yaml_key *key, void *user)
 {
+        struct config *config = user;
         struct yaml_key keys[] = {
             {"volume", read_text, offsetof(struct config, volume), 1, PATH_MAX - 1},
+            {"volumes", read_volumes},
+            U32("data", data, 1, CONFIG_VOLUMES_MAX),
+            U32("parity", parity, 0, CONFIG_VOLUMES_MAX / 2),
+            U32("floor", floor, 0, CONFIG_VOLUMES_MAX),
+            U32("fence_ms", fence_ms, 10, 600000),
             U32("segment_mib", segment_mib, 4, 1024),
             U32("reserve_mib", reserve_mib, 0, 1u << 20),
             U32("group_records", group_records, 1, 4096),
@@ -312,8 +374,9 @@ read_ledger(struct yaml_reader *reader, const struct yaml_key *key, void *user)
             U32("checkpoint_ms", checkpoint_ms, 10, 3600000),
             {"index", read_bool, offsetof(struct config, index)},
         };
+        int rc = yaml_read_mapping(reader, key->name, keys, (unsigned)COUNT(keys), user);
 
-        return yaml_read_mapping(reader, key->name, keys, (unsigned)COUNT(keys), user);
+        return rc != 0 ? rc : settle_volumes(reader, config, keys[0].given, keys[1].given);
 }
 
 static int
@@ -386,7 +449,10 @@ set_defaults(struct config *config)
         strcpy(config->state, "/var/lib/aorta");
         strcpy(config->realm_key, "realm.key");
         strcpy(config->log_key, "log.key");
-        strcpy(config->volume, "volume");
+        for (unsigned i = 0; i < 6; i++)
+                snprintf(config->volume_path[i], sizeof(config->volume_path[i]), "volumes/%u", i);
+        config->volumes = 6;
+        config->fence_ms = 1000;
         strcpy(config->socket, "control.sock");
         config->workers = 1;
         config->control_core = 1;
@@ -428,6 +494,19 @@ resolve(char path[PATH_MAX], const char *folder)
         return 0;
 }
 
+/* The defaults for a file without a ledger section, and the one folder of `volume`. */
+static void
+settle_paths(struct config *config)
+{
+        if (config->volume[0] != '\0')
+                strcpy(config->volume_path[0], config->volume);
+        if (config->data == 0) {
+                config->data = 4;
+                config->parity = 2;
+                config->floor = 4;
+        }
+}
+
 static int
 resolve_paths(struct config *config, const char *base_folder, const char *name, char *why)
 {
@@ -438,7 +517,11 @@ resolve_paths(struct config *config, const char *base_folder, const char *name, 
         if (rc == 0)
                 rc = resolve(config->log_key, config->state);
         if (rc == 0)
-                rc = resolve(config->volume, config->state);
+                settle_paths(config);
+        for (unsigned i = 0; rc == 0 && i < config->volumes; i++)
+                rc = resolve(config->volume_path[i], config->state);
+        if (rc == 0)
+                strcpy(config->volume, config->volume_path[0]);
         if (rc == 0)
                 rc = resolve(config->socket, config->state);
         if (rc == 0) {

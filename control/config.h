@@ -23,7 +23,12 @@
  *         queues: 1
  *   network: { ip4: 10.77.0.2, ip6: "fd77::2", coap_port: 5683 }
  *   ledger:
- *     volume: volume              # folder, relative to state
+ *     volumes: [volumes/0, …, volumes/5]  # folders, best a disk each, relative to state
+ *     data: 4                     # data + parity is the number of volumes; data > parity
+ *     parity: 2
+ *     floor: 4                    # members without which nothing is written; 0: data
+ *     fence_ms: 1000              # a write that takes longer fences its volume
+ *     volume: volume              # instead of volumes: one folder, data 1, parity 0
  *     segment_mib: 64
  *     reserve_mib: 256
  *     group_records: 4096
@@ -46,9 +51,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define CONFIG_DEVICE_MAX 255
-#define CONFIG_WHY_BYTES  512
-#define CONFIG_CORE_MAX   1023
+#define CONFIG_DEVICE_MAX  255
+#define CONFIG_VOLUMES_MAX 16
+#define CONFIG_WHY_BYTES   512
+#define CONFIG_CORE_MAX    1023
 
 struct config {
         uint32_t realm;
@@ -57,7 +63,12 @@ struct config {
         char state[PATH_MAX]; /* absolute */
         char realm_key[PATH_MAX], log_key[PATH_MAX], volume[PATH_MAX],
             socket[PATH_MAX]; /* absolute */
-        char log[PATH_MAX];   /* state/log */
+        /* The vault's folders, absolute; `volume` is the first. */
+        char volume_path[CONFIG_VOLUMES_MAX][PATH_MAX];
+        unsigned volumes;
+        uint32_t data, parity, floor, fence_ms;
+        bool cut_tail;      /* aortad --cut-tail, never in the file */
+        char log[PATH_MAX]; /* state/log */
         unsigned workers;
         unsigned worker_cores[WORKERS_MAX]; /* CPUs; several workers may share one (slow) */
         unsigned worker_cores_n; /* how many were listed; 0: cores 0, 1, … were taken */

@@ -31,9 +31,8 @@ struct fold {
         uint8_t entries[TREE_BATCH_MAX * LEAF_ENTRY_BYTES];
         uint8_t hashes[TREE_BATCH_MAX * HASH_BYTES];
         uint32_t n;
-        uint64_t known_leaves; /* at known_leaves the root must be known_root */
-        struct head known[2];
-        unsigned known_n;
+        bool has_known;
+        struct head known; /* at known.size the root must be known.root */
         int log_error;
         time_t told;
 };
@@ -74,22 +73,18 @@ flush_batch(struct fold *fold)
         while (at < fold->n) {
                 uint32_t n = fold->n - at;
 
-                for (unsigned i = 0; i < fold->known_n; i++) {
-                        uint64_t size = fold->known[i].size;
+                uint64_t size = fold->has_known ? fold->known.size : 0;
 
-                        if (size > recovered->tree.size && size - recovered->tree.size < n)
-                                n = (uint32_t)(size - recovered->tree.size);
-                }
+                if (size > recovered->tree.size && size - recovered->tree.size < n)
+                        n = (uint32_t)(size - recovered->tree.size);
                 tree_leaf_hashes(
                     fold->engine, fold->hashes, fold->entries + (size_t)at * LEAF_ENTRY_BYTES, n);
                 tree_append(&recovered->tree, fold->engine, fold->hashes, n);
-                for (unsigned i = 0; i < fold->known_n; i++) {
+                if (fold->has_known && size == recovered->tree.size) {
                         uint8_t root[HASH_BYTES];
 
-                        if (fold->known[i].size != recovered->tree.size)
-                                continue;
                         tree_root(&recovered->tree, root);
-                        if (memcmp(root, fold->known[i].root, HASH_BYTES) != 0)
+                        if (memcmp(root, fold->known.root, HASH_BYTES) != 0)
                                 return -EILSEQ;
                 }
                 at += n;
@@ -144,13 +139,15 @@ load_keys(struct daemon *daemon, struct note_signer **signer, char *why)
         if (r == -ENOENT) {
                 /* Only for a new state: with a volume there, the key is lost, and a new one would
                  * hide it. */
-                snprintf(volume, sizeof(volume), "%s/volume", config->volume);
-                if (access(volume, F_OK) == 0) {
+                for (unsigned i = 0; i < config->volumes; i++) {
+                        snprintf(volume, sizeof(volume), "%s/volume", config->volume_path[i]);
+                        if (access(volume, F_OK) != 0)
+                                continue;
                         snprintf(why, CONFIG_WHY_BYTES,
                             "%s is missing, but the volume %s holds records sealed under its keys: "
                             "put the "
                             "key file back (from its backup)",
-                            config->realm_key, config->volume);
+                            config->realm_key, config->volume_path[i]);
                         return r;
                 }
                 r = realm_key_create_file(config->realm_key);
@@ -192,85 +189,91 @@ static int
 check_epoch_kept(const struct daemon *daemon, const struct recovered *recovered, char *why)
 {
         const struct config *config = &daemon->config;
-        char volume[PATH_MAX + 8], state[PATH_MAX + 8];
+        char path[PATH_MAX + 8];
 
-        snprintf(volume, sizeof(volume), "%s/epoch", config->volume);
-        snprintf(state, sizeof(state), "%s/epoch", config->state);
-        if (access(volume, F_OK) == 0 || access(state, F_OK) == 0 ||
+        snprintf(path, sizeof(path), "%s/epoch", config->state);
+        if (access(path, F_OK) == 0 ||
             (recovered->tip.groups == 0 && registry_devices(daemon->registry) == 0))
                 return 0;
+        for (unsigned i = 0; i < config->volumes; i++) {
+                snprintf(path, sizeof(path), "%s/epoch", config->volume_path[i]);
+                if (access(path, F_OK) == 0)
+                        return 0;
+        }
         snprintf(why, CONFIG_WHY_BYTES,
-            "%s and %s are both missing, but the volume holds devices or records: how often this "
-            "gateway "
-            "started is not known, and nonces would repeat. Restore one of them",
-            volume, state);
+            "%s/epoch is missing, and so is `epoch` on every volume, but they hold devices or "
+            "records: "
+            "how often this gateway started is not known, and nonces would repeat. Restore one of "
+            "them",
+            config->state);
         return -ENOENT;
 }
 
-/* A new epoch, above both memories and durable in both. */
+/* A new epoch, above all memories and durable in the state folder and on k volumes at least. */
 static int
 take_epoch(struct daemon *daemon, char *why)
 {
         const struct config *config = &daemon->config;
-        uint32_t volume, state;
-        int r = boot_epoch_next(config->volume, 0, &volume);
+        struct vault_status status;
+        const char *paths[CONFIG_VOLUMES_MAX];
+        uint32_t volumes = 0, state = 0;
+        unsigned n = 0;
+        int r;
 
+        vault_status(daemon->vault, &status);
+        for (unsigned i = 0; i < status.data + status.parity; i++)
+                if (status.volumes[i].state != VOLUME_MISSING)
+                        paths[n++] = status.volumes[i].path;
+        r = boot_epoch_next_all(NULL, paths, n, status.data, 0, &volumes);
         if (r == 0)
-                r = boot_epoch_next(config->state, volume - 1, &state);
-        if (r == 0 && state > volume)
-                r = boot_epoch_next(config->volume, state - 1, &volume);
+                r = boot_epoch_next(config->state, volumes - 1, &state);
+        if (r == 0 && state > volumes)
+                r = boot_epoch_next_all(NULL, paths, n, status.data, state - 1, &volumes);
         if (r < 0) {
-                snprintf(why, CONFIG_WHY_BYTES, "boot epoch (%s/epoch, %s/epoch): %s",
-                    config->state, config->volume,
+                snprintf(why, CONFIG_WHY_BYTES,
+                    "boot epoch (%s/epoch, and `epoch` on the volumes): %s", config->state,
                     r == -EOVERFLOW
                         ? "all 1,048,575 starts are used: enrol the devices in a new state"
                         : strerror(-r));
                 return r;
         }
-        assert(state == volume);
+        assert(state == volumes);
         daemon->boot_epoch = state;
         return 0;
 }
 
+/* The state folder's memory of what was signed; vault_recover() holds the tree against the
+ * volumes'. */
 static int
-read_heads(struct daemon *daemon, struct fold *fold, char *why)
+read_head(struct daemon *daemon, struct fold *fold, char *why)
 {
-        const char *paths[2] = {daemon->config.volume, daemon->config.state};
+        int r = head_read(daemon->config.state, &fold->known);
 
-        for (unsigned i = 0; i < 2; i++) {
-                int r = head_read(paths[i], &fold->known[fold->known_n]);
-
-                if (r == -ENOENT)
-                        continue;
-                if (r < 0) {
-                        snprintf(why, CONFIG_WHY_BYTES,
-                            "%s/head: %s: what was signed is not known, so nothing can be signed: "
-                            "restore "
-                            "this file",
-                            paths[i], strerror(-r));
-                        return r;
-                }
-                if (fold->known[fold->known_n].size > fold->known_leaves)
-                        fold->known_leaves = fold->known[fold->known_n].size;
-                fold->known_n++;
-        }
-        return 0;
+        fold->has_known = r == 0;
+        if (r == 0 || r == -ENOENT)
+                return 0;
+        snprintf(why, CONFIG_WHY_BYTES,
+            "%s/head: %s: what was signed is not known, so nothing can be signed: restore this "
+            "file",
+            daemon->config.state, strerror(-r));
+        return r;
 }
 
 static int
 walk_groups(struct daemon *daemon, struct recovered *recovered, struct fold *fold, char *why)
 {
-        int r = read_heads(daemon, fold, why);
+        int r = read_head(daemon, fold, why);
 
         if (r < 0)
                 return r;
-        r = vault_recover(daemon->vault, fold->known_leaves, fold_record, fold, tell_progress,
-            &recovered->tip, why);
+        r = vault_recover(daemon->vault, fold->has_known ? fold->known.size : 0, fold_record, fold,
+            tell_progress, &recovered->tip, why);
         if (r == 0)
                 r = flush_batch(fold);
         if (r == -EILSEQ) {
                 snprintf(why, CONFIG_WHY_BYTES,
-                    "the records on %s make another tree than the one that was signed (head): the "
+                    "the records on the volumes (%s) make another tree than the one that was "
+                    "signed (head): the "
                     "ledger "
                     "would fork; nothing was changed. Restore the volume that belongs to this "
                     "state",
@@ -327,34 +330,82 @@ settle_windows(struct daemon *daemon, struct recovered *recovered, struct fold *
 }
 
 static int
-open_all(struct daemon *daemon, struct recovered *recovered, char *why)
+remember(void *user, const struct head *head)
+{
+        return vault_remember(user, head);
+}
+
+/* The store lies on the members alone: others' copies are old. */
+static int
+open_registry(struct daemon *daemon, char *why)
 {
         const struct config *config = &daemon->config;
-        struct vault_config vault = {
-            .path = config->volume,
-            .segment_bytes = config->segment_mib << 20,
-            .reserve_bytes = (uint64_t)config->reserve_mib << 20,
-        };
+        const char *paths[CONFIG_VOLUMES_MAX] = {NULL};
         struct registry_config registry = {
-            .path = config->volume,
+            .realm_key = daemon->realm_key,
             .devices = config->devices,
             .patients = config->patients,
         };
-        const char *heads[2] = {config->volume, config->state};
-        struct log_config log = {.path = config->log, .head_paths = heads, .head_paths_n = 2};
+        struct vault_status status;
+
+        if (config->volumes == 1) {
+                registry.path = config->volume;
+                return registry_open(&daemon->registry, &registry, why);
+        }
+        vault_status(daemon->vault, &status);
+        for (unsigned i = 0; i < config->volumes; i++)
+                if (status.volumes[i].state == VOLUME_MEMBER)
+                        paths[i] = status.volumes[i].path;
+        registry.volumes = paths;
+        registry.data = config->data;
+        registry.parity = config->parity;
+        return registry_open(&daemon->registry, &registry, why);
+}
+
+static int
+open_vault(struct daemon *daemon, char *why)
+{
+        const struct config *config = &daemon->config;
+        const char *paths[CONFIG_VOLUMES_MAX];
+        struct vault_config vault = {
+            .volumes = paths,
+            .data = config->data,
+            .parity = config->parity,
+            .floor = config->floor,
+            .fence_ms = config->fence_ms,
+            .cut_tail = config->cut_tail,
+            .segment_bytes = config->segment_mib << 20,
+            .reserve_bytes = (uint64_t)config->reserve_mib << 20,
+        };
+
+        for (unsigned i = 0; i < config->volumes; i++)
+                paths[i] = config->volume_path[i];
+        if (config->volumes == 1) {
+                vault.path = config->volume;
+                vault.volumes = NULL;
+        }
+        return vault_open(&daemon->vault, &vault, why);
+}
+
+static int
+open_all(struct daemon *daemon, struct recovered *recovered, char *why)
+{
+        const struct config *config = &daemon->config;
+        const char *heads[1] = {config->state};
+        struct log_config log = {
+            .path = config->log, .remember = remember, .head_paths = heads, .head_paths_n = 1};
         struct note_signer *signer = NULL;
         int r = load_keys(daemon, &signer, why);
 
         if (r < 0)
                 return r;
         note_signer_verifier(signer, &daemon->verifier);
-        r = vault_open(&daemon->vault, &vault, why);
+        r = open_vault(daemon, why);
+        if (r == 0)
+                r = open_registry(daemon, why);
         if (r < 0)
                 return r;
-        registry.realm_key = daemon->realm_key;
-        r = registry_open(&daemon->registry, &registry, why);
-        if (r < 0)
-                return r;
+        log.remember_user = daemon->vault;
         log.signer = signer;
         return log_open(&recovered->log, &log, why);
 }
@@ -391,6 +442,13 @@ recovery_run(struct daemon *daemon, struct recovered *recovered, char *why)
                 r = settle_windows(daemon, recovered, fold, why);
         if (r == 0)
                 r = vault_begin(daemon->vault, why);
+        if (r == 0 && (recovered->tip.cut_bytes > 0 || recovered->tip.mended > 0))
+                fprintf(stderr,
+                    "aortad: recovery: %u fragments of the last group written again, %lu bytes of "
+                    "a "
+                    "torn tail cut%s\n",
+                    recovered->tip.mended, (unsigned long)recovered->tip.cut_bytes,
+                    daemon->config.cut_tail ? " (by the operator's --cut-tail)" : "");
         if (fold->engine != NULL)
                 engine_destroy(fold->engine);
         free(fold);

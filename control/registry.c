@@ -141,10 +141,41 @@ put_check(struct registry *registry)
         return rc != 0 ? rc : store_put(registry->store, 0, value, sizeof(value));
 }
 
+static int
+open_store(struct registry *registry, const struct registry_config *config, struct loading *loading,
+    char *why)
+{
+        struct store_volumes volumes = {
+            .paths = config->volumes, .data = config->data, .parity = config->parity};
+
+        if (config->volumes == NULL)
+                return store_open(&registry->store, config->path, load, loading, why);
+        return store_open_volumes(&registry->store, &volumes, load, loading, why);
+}
+
+uint32_t
+registry_copies(const struct registry *registry)
+{
+        return store_copies(registry->store);
+}
+
+int
+registry_copy_leave(struct registry *registry, unsigned i)
+{
+        return store_leave(registry->store, i);
+}
+
+int
+registry_copy_join(struct registry *registry, unsigned i, const char *path, char *why)
+{
+        return store_join(registry->store, i, path, why);
+}
+
 int
 registry_open(struct registry **registry, const struct registry_config *config, char *why)
 {
         struct loading loading = {.why = ""};
+        const char *where = config->path != NULL ? config->path : "the volumes' store";
         struct registry *own = calloc(1, sizeof(*own));
         int rc;
 
@@ -157,7 +188,7 @@ registry_open(struct registry **registry, const struct registry_config *config, 
         own->realm_key = config->realm_key;
         rc = memory_create(own, config->devices, config->patients);
         if (rc == 0)
-                rc = store_open(&own->store, config->path, load, &loading, why);
+                rc = open_store(own, config, &loading, why);
         if (rc == 0) {
                 memory_settle_slots(own);
                 own->next_store_slot = store_end(own->store);
@@ -168,10 +199,10 @@ registry_open(struct registry **registry, const struct registry_config *config, 
         }
         if (rc != 0) {
                 if (loading.why[0] != '\0')
-                        snprintf(why, REGISTRY_WHY_BYTES, "%s: %s", config->path, loading.why);
+                        snprintf(why, REGISTRY_WHY_BYTES, "%s: %s", where, loading.why);
                 else if (why[0] == '\0')
                         snprintf(why, REGISTRY_WHY_BYTES, "%s: the registry cannot be opened: %s",
-                            config->path, strerror(-rc));
+                            where, strerror(-rc));
                 registry_close(own);
                 return rc;
         }

@@ -20,7 +20,10 @@
 struct registry;
 
 struct registry_config {
-        const char *path; /* the volume's folder */
+        const char *path; /* the only volume's folder; NULL with volumes */
+        /* A folder a volume, by slot; NULL for one that is no member. data + parity of them. */
+        const char *const *volumes;
+        unsigned data, parity;
         const struct realm_key *realm_key;
         uint32_t devices, patients; /* capacity */
 };
@@ -44,6 +47,11 @@ struct device {
  * (REGISTRY_WHY_BYTES) says what is wrong and what to do. -EKEYREJECTED: made under another realm
  * key. -ENOSPC: holds more than the capacity. -EBADMSG: damaged. */
 int registry_open(struct registry **registry, const struct registry_config *config, char *why);
+/* The store's copies: bit i for volume i; with one volume 1. A copy is left out when its volume is fenced,
+ * and made again when it is a member again. As store_leave(), store_join(). */
+uint32_t registry_copies(const struct registry *registry);
+int registry_copy_leave(struct registry *registry, unsigned i);
+int registry_copy_join(struct registry *registry, unsigned i, const char *path, char *why);
 void registry_close(struct registry *registry);
 
 /* What the caller gives at enrolment. What is absent is made here: without a kid a native one,

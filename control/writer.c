@@ -398,6 +398,15 @@ step(struct writer *writer)
                 return true;
         if (!publish(writer))
                 return did;
+        /* Volumes that were pulled go, rebuilt ones come: between two groups. */
+        if (writer->flying == NULL) {
+                int r = vault_tend(writer->config.vault);
+
+                if (r < 0) {
+                        fail(writer, r);
+                        return true;
+                }
+        }
         taken = take(writer, &full);
         now = rte_rdtsc();
         check_space(writer, now);

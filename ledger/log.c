@@ -23,6 +23,8 @@ struct log {
         int failed; /* a flush failed: final */
         struct engine *engine;
         const struct note_signer *signer;
+        int (*remember)(void *user, const struct head *head);
+        void *remember_user;
         char **head_paths;
         unsigned head_paths_n;
         struct checkpoint published; /* size 0 when there is none */
@@ -103,6 +105,8 @@ log_open(struct log **log_out, const struct log_config *config, char *why)
                 return log_say(why, -ENOMEM, "no memory for the log");
         log->folder = -1;
         log->signer = config->signer;
+        log->remember = config->remember;
+        log->remember_user = config->remember_user;
         tree_init(&log->tiles.tree);
         log->path = strdup(config->path);
         int error = log->path == NULL ? -ENOMEM : copy_head_paths(log, config);
@@ -292,6 +296,18 @@ sync_tiles(struct log *log)
 static int
 flush_heads(struct log *log, const struct head *head)
 {
+        if (log->remember != NULL) {
+                const int error = log->remember(log->remember_user, head);
+                if (error == -EINVAL)
+                        return log_say(log->why, error,
+                            "a volume's head remembers a larger tree than %" PRIu64
+                            " leaves, or another root: records that were signed for are lost. Restore "
+                            "the volumes",
+                            head->size);
+                if (error != 0)
+                        return log_say(log->why, error,
+                            "too few volumes took the head before signing: %s", strerror(-error));
+        }
         for (unsigned i = 0; i < log->head_paths_n; i++) {
                 const int error = head_write(log->head_paths[i], head);
                 if (error == -EINVAL)

@@ -18,10 +18,15 @@
 #define LOG_WHY_BYTES   512u
 
 struct log;
+struct head;
 
 struct log_config {
         const char *path;                 /* the log's folder; made when absent (its parent is not) */
         const struct note_signer *signer; /* its name is the origin; outlives the log */
+        /* Flushes the head to the vault's volumes before signing (vault_remember()); may be NULL. As
+         * head_write(). */
+        int (*remember)(void *user, const struct head *head);
+        void *remember_user;
         const char *const *head_paths;    /* folders that remember the head, flushed before signing */
         unsigned head_paths_n;
 };

@@ -65,7 +65,12 @@ Test(config, defaults)
         cr_assert_str_eq(config.state, "/var/lib/aorta");
         cr_assert_str_eq(config.realm_key, "/var/lib/aorta/realm.key");
         cr_assert_str_eq(config.log_key, "/var/lib/aorta/log.key");
-        cr_assert_str_eq(config.volume, "/var/lib/aorta/volume");
+        cr_assert_str_eq(config.volume, "/var/lib/aorta/volumes/0");
+        cr_assert_eq(config.volumes, 6);
+        cr_assert_str_eq(config.volume_path[5], "/var/lib/aorta/volumes/5");
+        cr_assert_eq(config.data, 4);
+        cr_assert_eq(config.parity, 2);
+        cr_assert_eq(config.floor, 4);
         cr_assert_str_eq(config.socket, "/var/lib/aorta/control.sock");
         cr_assert_str_eq(config.log, "/var/lib/aorta/log");
         cr_assert_eq(config.workers, 1);
@@ -136,6 +141,9 @@ Test(config, every_key_is_read)
         cr_assert_str_eq(config.realm_key, "/k/realm");
         cr_assert_str_eq(config.log_key, "/etc/aorta/s/l.key");
         cr_assert_str_eq(config.volume, "/v");
+        cr_assert_eq(config.volumes, 1);
+        cr_assert_eq(config.data, 1);
+        cr_assert_eq(config.parity, 0);
         cr_assert_str_eq(config.socket, "/etc/aorta/s/c");
         cr_assert_str_eq(config.log, "/etc/aorta/s/log");
         cr_assert_eq(config.workers, 3);
@@ -222,6 +230,14 @@ Test(config, numbers_say_their_range)
         }
         refused("realm: 4294967296\n",
             "a.yaml:1:8: realm must be a number from 0 to 4294967295, not \"4294967296\"");
+        refused("ledger: { volume: a, volumes: [b] }\n",
+            "a.yaml:1:35: volume and volumes exclude each other: list the folders in volumes");
+        refused("ledger: { volumes: [a, b, a] }\n",
+            "a.yaml:1:27: this folder is listed twice in volumes");
+        refused("ledger: { volumes: [a, b, c], data: 1, parity: 2 }\n",
+            "a.yaml:1:50: 3 volumes are not data (1) plus parity (2), with more data than parity");
+        refused("ledger: { volumes: [a, b, c], floor: 1 }\n",
+            "a.yaml:1:40: floor must be from data (2) to the number of volumes (3)");
         refused("ledger: { segment_mib: 3 }\n",
             "a.yaml:1:24: segment_mib must be a number from 4 to 1024, not \"3\"");
         refused("dataplane: { workers: 17 }\n",
