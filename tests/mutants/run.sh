@@ -51,7 +51,7 @@ run_mutant() { # patch
         file=$(sed -n 's|^+++ b/||p' "$1" | head -n 1)
         object=ledger/libledger.a.p/$(basename "$file").o
         (cd "$build" && eval "$(command_of "$object" "$tmp/mutant.o" |
-                sed -E "s|-c [^ ]*$file|-c $tmp/copy/$file|; s|-M[DQF] [^ ]*||g; s|-MD||g")") \
+                sed -E "s|-c [^ ]*$file|-c $tmp/copy/$file|; s|-M[DQF] [^ ]*||g; s|-MD||g; s|-Werror|-w|")") \
                 > "$tmp/log" 2>&1 || { echo "STALE   $name: does not compile"; head -n 5 "$tmp/log"; return 2; }
         (cd "$build" && eval "$(command_of "$program" "$tmp/simulate" |
                 sed "s|-o $tmp/simulate|-o $tmp/simulate $tmp/mutant.o|")") \

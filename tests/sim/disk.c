@@ -558,6 +558,23 @@ sim_disk_rot_at(struct sim_disk *disk, const char *path, uint64_t offset_bytes)
         return 0;
 }
 
+int
+sim_disk_find_last(
+    struct sim_disk *disk, const char *path, const char *begins, uint64_t *offset_bytes)
+{
+        struct node *node;
+        int error = path_find(disk, path, &node);
+        if (error)
+                return error;
+        for (size_t i = node->pages_n; i-- > 1;)
+                if (node->pages[i] != NULL &&
+                    memcmp(node->pages[i]->data, begins, strlen(begins)) == 0) {
+                        *offset_bytes = (uint64_t)i * SIM_PAGE_BYTES;
+                        return 0;
+                }
+        return -ENOENT;
+}
+
 /* ---- time and chance ---- */
 
 static uint64_t

@@ -78,6 +78,9 @@ void sim_disk_power_on(struct sim_disk *disk);
 bool sim_disk_rot(struct sim_disk *disk, unsigned index);
 /* Flips a bit of the byte. 0 or -ENOENT. */
 int sim_disk_rot_at(struct sim_disk *disk, const char *path, uint64_t offset_bytes);
+/* The last page of the file, but for its first, that begins so. 0 or -ENOENT. */
+int sim_disk_find_last(
+    struct sim_disk *disk, const char *path, const char *begins, uint64_t *offset_bytes);
 /* Pages of files that have a name which an honest disk would hold otherwise. */
 uint64_t sim_disk_damage(struct sim_disk *disk, unsigned index);
 /* Bytes of pages that are not zeros, on all disks: what a run costs in memory. */

@@ -15,9 +15,9 @@
 #define BOOT_CALLS_MAX   120u
 #define RUN_CRASH_PPM    800000u
 #define RUN_CALLS_MAX    500u
-#define BEYOND_PPM       250000u
+#define BEYOND_PPM       400000u
 #define EXAM_PPM         400000u
-#define OFF_FAULT_PPM    250000u
+#define OFF_FAULT_PPM    350000u
 #define KEEP_PPM         200000u
 #define MEND_PPM         60000u
 #define END_ROUNDS       20000u
@@ -173,6 +173,9 @@ what_ifs(struct world *world)
         }
         if (!world->broken && rng_chance(&world->rng, BEYOND_PPM))
                 operator_beyond(world);
+        /* All is acknowledged and signed at the end: what lies last is known. */
+        if (!world->broken && world->ended)
+                operator_beyond_tail(world);
 }
 
 /* Slots that came up as members with nothing wrong are whole again. */
@@ -286,6 +289,8 @@ step(struct world *world)
                 gateway_read(world);
         else if (dice < 975)
                 operator_act(world);
+        else if (dice < 977)
+                gateway_second(world);
         else if (dice < 985)
                 world->io->ops->sleep_us(world->io, rng_below(rng, 2000000));
         else if (dice < 988)
@@ -340,8 +345,10 @@ end(struct world *world)
                 operator_repair(world);
         if (!world->broken)
                 gateway_sign(world);
-        if (world->broken)
+        if (world->broken || sim_disk_crashed(world->disk))
                 return;
+        world->ended = world->signed_n > 0 &&
+                       world->signed_heads[world->signed_n - 1].size == world->gateway.tree.size;
         sim_disk_crash(world->disk);
         restart(world);
         if (!world->broken && world->members != (1u << world->n) - 1)

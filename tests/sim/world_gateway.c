@@ -423,3 +423,19 @@ gateway_read(struct world *world)
         else if (record_check(world, &record, &device, &found, &header) && found != sent)
                 world_fail(world, "leaf %lu reads as another record", (unsigned long)sent->leaf);
 }
+
+void
+gateway_second(struct world *world)
+{
+        struct vault *second = NULL;
+        char why[VAULT_WHY_BYTES];
+        if (world->members == 0 || operator_impaired(world) != 0)
+                return;
+        int error = vault_open(&second, &world->vault, why);
+        if (sim_disk_crashed(world->disk))
+                return;
+        if (error == 0)
+                vault_close(second);
+        if (error != -EBUSY)
+                world_fail(world, "a second process is not refused: %d", error);
+}

@@ -96,7 +96,7 @@ struct world {
         unsigned disk_of[VAULT_VOLUMES_MAX];
         unsigned disks_n;
         uint32_t big_ppm, fault_ppm, crash_ppm, lost_receipt_ppm, liar_ppm;
-        bool booting, was_up;
+        bool booting, was_up, ended;
         bool calm; /* no more faults and crashes: the end */
 
         struct device *devices;
@@ -149,6 +149,8 @@ void gateway_down(struct world *world);
 void gateway_write(struct world *world);
 void gateway_sign(struct world *world);
 void gateway_read(struct world *world);
+/* A second process on the same volumes. */
+void gateway_second(struct world *world);
 /* Nothing in flight, nothing waiting. */
 bool gateway_is_idle(const struct world *world);
 
@@ -171,6 +173,7 @@ void operator_repair(struct world *world);
  * that what was acknowledged is on all that are unharmed; a start with more wrong than it bears. */
 void operator_exam(struct world *world);
 void operator_beyond(struct world *world);
+void operator_beyond_tail(struct world *world);
 /* More volumes fail than it can do without, and the machine ends. */
 void operator_catastrophe(struct world *world);
 

@@ -458,11 +458,45 @@ beyond_left_behind(struct world *world)
                 world_fail(world, "it refuses to start but does not say why");
 }
 
+/* The last group, which is signed, looks like one that a crash tore, on more than m volumes: only
+ * what was remembered at the signature tells that it was acknowledged. */
+void
+operator_beyond_tail(struct world *world)
+{
+        uint32_t set = some_of(world, (1u << world->n) - 1, world->m + 1);
+        bool found = true;
+        if (world->groups < 2 || operator_impaired(world) != 0)
+                return;
+        sim_disk_fork(world->disk);
+        for (unsigned i = 0; i < world->n && found; i++) {
+                char path[64];
+                uint64_t offset_bytes = 0;
+                int segment = 0;
+                struct io_stat stat;
+                if (!(set >> i & 1))
+                        continue;
+                do
+                        snprintf(
+                            path, sizeof(path), "/d%u/segments/%08d", world->disk_of[i], segment);
+                while (world->io->ops->stat(world->io, path, &stat) == 0 && segment++ >= 0);
+                do
+                        snprintf(
+                            path, sizeof(path), "/d%u/segments/%08d", world->disk_of[i], --segment);
+                while (segment >= 0 &&
+                       sim_disk_find_last(world->disk, path, "AORTAGRP", &offset_bytes));
+                found = segment >= 0 && sim_disk_rot_at(world->disk, path, offset_bytes) == 0;
+        }
+        if (found)
+                must_refuse(world, "the last signed group torn", set);
+        sim_disk_join(world->disk);
+}
+
 void
 operator_beyond(struct world *world)
 {
         sim_disk_fork(world->disk);
-        switch (rng_below(&world->rng, 3)) {
+        bool behind = world->members != (1u << world->n) - 1;
+        switch (rng_below(&world->rng, behind ? 6 : 3)) {
         case 0:
                 beyond_missing(world);
                 break;
