@@ -134,7 +134,7 @@ choose_link() {
 }
 
 # The configuration; a test overrides by variables: device workers worker_cores devices lab_on segment_mib
-# reserve_mib checkpoint_ms drain_ms crypto volume.
+# reserve_mib checkpoint_ms drain_ms crypto volume; or volumes: folders with commas between.
 write_config() {
         cat > "$state/aortad.yaml" << TEXT
 realm: 1
@@ -157,10 +157,11 @@ network:
   ip4: $ip4
   ip6: "$ip6"
 ledger:
-  volume: ${volume:-volume}
+  $(if [ -n "${volumes-}" ]; then echo "volumes: [$volumes]"; else echo "volume: ${volume:-volume}"; fi)
   segment_mib: ${segment_mib:-16}
   reserve_mib: ${reserve_mib:-64}
   checkpoint_ms: ${checkpoint_ms:-500}
+  fence_ms: ${fence_ms:-10000}
 drain_ms: ${drain_ms:-5000}
 TEXT
 }
