@@ -7,6 +7,7 @@
 
 # covered: the index has all leaves
 covered() { [ "$(status '.index | .state == "following" and .error == null and .covered == .leaves')" = true ] && [ "$(status '.leaves == .index.covered')" = true ]; }
+index_stopped() { [ "$(status .index.state)" = stopped ]; }
 await_index() { waits 60 covered || not_ok "$1: the index does not catch up: $(status .index)"; }
 # found OPTIONS…: the leaves, one line
 found() { ctl record find --json "$@" | jq -r '[.records[].leaf | tostring] | join(" ")'; }
@@ -100,7 +101,7 @@ if mount -t tmpfs -o size=160k none "$state/index"; then
         enrol 64
         sim --records 30000 --rate 3000 --endpoints 4
         same "no room for the index: all is acknowledged" 30000 "$(field .acked)"
-        waits 30 eval '[ "$(status .index.state)" = stopped ]' || not_ok "the index does not stop: $(status .index)"
+        waits 30 index_stopped || not_ok "the index does not stop: $(status .index)"
         contains "its alarm" "no space" "$(status .index.why)"
         same "the gateway is well" ok "$(status .state)"
         contains "find says what is missing" "the index covers [0-9]* of 30009 leaves" "$(ctl record find --patient patient-anna 2>&1)"
