@@ -131,6 +131,21 @@ for source in tests/fuzz/fuzz_*.c; do
         rm -rf "$scratch"
 done
 
+# Broken ledgers over simulated disks: many runs each, so only in the long set.
+if [ "$long" = 1 ] && [[ mutants =~ $only ]]; then
+        log=$logs/mutants.log
+        begin=$SECONDS
+        tests/mutants/run.sh "$debug" > "$log" 2>&1 < /dev/null
+        while read -r verdict name _; do
+                case $verdict in
+                caught) record pass mutants "${name%:}" ;;
+                MISSED | STALE) record fail mutants "${name%:}: $verdict"; echo "FAILED mutants: ${name%:} ($verdict)" ;;
+                esac
+        done < "$log"
+        grep -q '^caught' "$log" || record fail mutants "none was caught; see $log"
+        echo "mutants: $(grep -c '^caught' "$log") caught ($((SECONDS - begin)) s)"
+fi
+
 for script in tests/smoke/[a-z]*.sh; do
         [ -e "$script" ] || continue
         [[ smoke/$(basename "$script" .sh) =~ $only ]] || continue
