@@ -67,7 +67,8 @@ void sim_disk_mend(struct sim_disk *disk, unsigned index);
  * any other call is one behind the last that did); 0: it does not. A poll with requests in flight
  * counts. */
 void sim_disk_crash_in(struct sim_disk *disk, uint64_t calls);
-/* At a crash of the process alone (kill -9) names stay and requests are whole or not at all. */
+/* At a crash of the process alone (kill -9) requests are whole or not at all, and names stay, but not
+ * more durable than they were. */
 void sim_disk_crash_kind(struct sim_disk *disk, bool process_only);
 void sim_disk_crash(struct sim_disk *disk);
 bool sim_disk_crashed(const struct sim_disk *disk);
@@ -78,6 +79,9 @@ void sim_disk_power_on(struct sim_disk *disk);
 bool sim_disk_rot(struct sim_disk *disk, unsigned index);
 /* Flips a bit of the byte. 0 or -ENOENT. */
 int sim_disk_rot_at(struct sim_disk *disk, const char *path, uint64_t offset_bytes);
+/* Of these, pages of files in the disk's folder that should not be zeros, but for each file's
+ * first. */
+uint64_t sim_disk_damage_of(struct sim_disk *disk, unsigned index, const char *folder);
 /* The last page of the file, but for its first, that begins so. 0 or -ENOENT. */
 int sim_disk_find_last(
     struct sim_disk *disk, const char *path, const char *begins, uint64_t *offset_bytes);

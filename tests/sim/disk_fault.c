@@ -148,8 +148,6 @@ folder_crash(struct sim_disk *disk, struct node *folder)
         for (unsigned i = 0; i < folder->changes_n; i++) {
                 const struct change *change = &folder->changes[i];
                 bool keep = journal ? i < kept : rng_chance(&disk->rng, HALF_PPM);
-                if (disk->process_only)
-                        keep = true;
                 if (keep && change_holds(folder, change))
                         change_keep(folder, change);
                 else
@@ -208,11 +206,14 @@ sim_disk_crash(struct sim_disk *disk)
                 if (disk->requests[i].queue != NULL)
                         request_crash(disk, &disk->requests[i]);
         for (struct node *node = disk->nodes; node != NULL; node = node->next) {
+                /* The kernel lives on, and so does what it has not flushed yet. */
+                if (disk->process_only)
+                        break;
                 if (node->is_folder) {
                         folder_crash(disk, node);
                         continue;
                 }
-                if (!disk->process_only && rng_chance(&disk->rng, HALF_PPM))
+                if (rng_chance(&disk->rng, HALF_PPM))
                         node->bytes = node->durable_bytes;
                 node->durable_bytes = node->bytes;
         }
@@ -329,6 +330,23 @@ struct pick {
         size_t page;
 };
 
+/* Small files as often as large ones. */
+static void
+pick_file(void *user, struct node *node)
+{
+        struct pick *pick = user;
+        size_t pages = 0;
+        for (size_t i = 0; i < node->pages_n; i++)
+                pages += node->pages[i] != NULL;
+        if (pages == 0 || rng_below(&pick->disk->rng, ++pick->seen) != 0)
+                return;
+        size_t skip = rng_below(&pick->disk->rng, pages);
+        pick->node = node;
+        for (size_t i = 0; i < node->pages_n; i++)
+                if (node->pages[i] != NULL && skip-- == 0)
+                        pick->page = i;
+}
+
 static void
 pick_page(void *user, struct node *node)
 {
@@ -344,7 +362,8 @@ bool
 sim_disk_rot(struct sim_disk *disk, unsigned index)
 {
         struct pick pick = {.disk = disk};
-        files_walk(disk, disk->root, index, pick_page, &pick);
+        bool by_file = rng_chance(&disk->rng, HALF_PPM);
+        files_walk(disk, disk->root, index, by_file ? pick_file : pick_page, &pick);
         if (pick.node == NULL)
                 return false;
         struct page *page = pick.node->pages[pick.page];
@@ -375,6 +394,26 @@ sim_disk_damage(struct sim_disk *disk, unsigned index)
 {
         uint64_t n = 0;
         files_walk(disk, disk->root, index, damage_count, &n);
+        return n;
+}
+
+uint64_t
+sim_disk_damage_of(struct sim_disk *disk, unsigned index, const char *folder)
+{
+        static const uint8_t zeros[SIM_PAGE_BYTES];
+        char name[NAME_BYTES];
+        uint64_t n = 0;
+        snprintf(name, sizeof(name), "d%u", index);
+        struct node *root = entries_find(&disk->root->now, name);
+        struct node *below = root != NULL ? entries_find(&root->now, folder) : NULL;
+        for (unsigned i = 0; below != NULL && i < below->now.n; i++) {
+                const struct node *node = below->now.all[i].node;
+                for (size_t p = 1; p < node->pages_n; p++) {
+                        const uint8_t *honest =
+                            node->pages[p] != NULL ? node->pages[p]->honest : NULL;
+                        n += honest != NULL && memcmp(honest, zeros, SIM_PAGE_BYTES) != 0;
+                }
+        }
         return n;
 }
 

@@ -278,7 +278,7 @@ step(struct world *world)
                 gateway_write(world);
         else if (dice < 700)
                 devices_send(
-                    world, (unsigned)rng_between(rng, 1, rng_chance(rng, 100000) ? 300 : 20));
+                    world, (unsigned)rng_between(rng, 1, rng_chance(rng, 200000) ? 300 : 20));
         else if (dice < 800)
                 vault_steps(world);
         else if (dice < 840)
@@ -343,6 +343,15 @@ end(struct world *world)
                 world_fail(world, "some records are never acknowledged");
         if (!world->broken && world->m > 0)
                 operator_repair(world);
+        if (!world->broken && world->m > 0)
+                operator_scrub(world);
+        if (!world->broken && world->m > 0) {
+                /* What lies beside the groups is read at a start: out and in again. */
+                sim_disk_crash(world->disk);
+                restart(world);
+                if (!world->broken)
+                        operator_repair(world);
+        }
         if (!world->broken)
                 gateway_sign(world);
         if (world->broken || sim_disk_crashed(world->disk))

@@ -169,6 +169,8 @@ void fault_inject_off(struct world *world);
 void operator_act(struct world *world);
 /* Repairs whatever is not a member. */
 void operator_repair(struct world *world);
+/* Damages m volumes and scrubs. */
+void operator_scrub(struct world *world);
 /* With the machine off, on a copy of the disks: a start without as many volumes as it may lack, so
  * that what was acknowledged is on all that are unharmed; a start with more wrong than it bears. */
 void operator_exam(struct world *world);

@@ -52,6 +52,16 @@ touch_end(struct world *world, unsigned slot)
                 world->touched_until[slot] = world->groups + SOON_GROUPS;
 }
 
+static uint32_t
+some_of(struct world *world, uint32_t from, unsigned n)
+{
+        uint32_t set = 0;
+        assert(count(from) >= n);
+        while (count(set) < n)
+                set |= from & 1u << rng_below(&world->rng, world->n);
+        return set;
+}
+
 /* ---- looking ---- */
 
 static void
@@ -341,17 +351,39 @@ operator_repair(struct world *world)
             status.rebuild_error);
 }
 
-/* ---- what if: starts of a copy, which leave no trace ---- */
-
-static uint32_t
-some_of(struct world *world, uint32_t from, unsigned n)
+void
+operator_scrub(struct world *world)
 {
-        uint32_t set = 0;
-        assert(count(from) >= n);
-        while (count(set) < n)
-                set |= from & 1u << rng_below(&world->rng, world->n);
-        return set;
+        struct vault_status status;
+        /* Damage on m volumes, which a scrub must find and repair. */
+        uint32_t set = some_of(world, (1u << world->n) - 1, world->m);
+        if (operator_impaired(world) != 0)
+                return;
+        for (unsigned i = 0; i < world->n; i++)
+                for (unsigned n = 0; n < 8 && set >> i & 1; n++)
+                        sim_disk_rot(world->disk, world->disk_of[i]);
+        for (unsigned rounds = 0; vault_scrub(world->gateway.vault) == -EBUSY; rounds++) {
+                if (rounds == REPAIR_ROUNDS)
+                        break;
+                (void)vault_step(world->gateway.vault);
+        }
+        for (unsigned rounds = 0; rounds < REPAIR_ROUNDS; rounds++) {
+                vault_status(world->gateway.vault, &status);
+                if (status.job == VAULT_IDLE)
+                        break;
+                (void)vault_step(world->gateway.vault);
+        }
+        for (unsigned i = 0; i < world->n; i++) {
+                uint64_t left = sim_disk_damage_of(world->disk, world->disk_of[i], "segments");
+                if (status.volumes[i].state == VOLUME_MEMBER && left > 0)
+                        world_fail(world, "a scrub leaves %lu damaged blocks of groups on slot %u",
+                            (unsigned long)left, i);
+        }
+        if (status.job != VAULT_IDLE)
+                world_fail(world, "a scrub does not end");
 }
+
+/* ---- what if: starts of a copy, which leave no trace ---- */
 
 static void
 take_away(struct world *world, uint32_t set)
