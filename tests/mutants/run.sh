@@ -3,7 +3,7 @@
 # Breaks the ledger on purpose, one patch of this folder at a time, and runs it on simulated disks
 # until a promise breaks. A mutant that no run catches is a hole in the simulation.
 #
-#   tests/mutants/run.sh BUILD [--seeds N] [--only PATTERN]
+#   tests/mutants/run.sh BUILD [--seeds N] [--only PATTERN] [--missed]
 #
 # BUILD is a configured build folder (a release or debugoptimized one: mutants need many runs). The work
 # tree is left alone: only the changed file is compiled, from a copy, and linked before the library.
@@ -12,17 +12,18 @@ set -u
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit 2
 
 usage() {
-        echo "usage: tests/mutants/run.sh BUILD [--seeds N] [--only PATTERN]" >&2
+        echo "usage: tests/mutants/run.sh BUILD [--seeds N] [--only PATTERN] [--missed]" >&2
         exit 2
 }
 
 [ $# -ge 1 ] || usage
-build=$(readlink -f "$1") seeds=400 only=. limit_s=600
+build=$(readlink -f "$1") seeds=400 only=. limit_s=600 folder=tests/mutants
 shift
 while [ $# -gt 0 ]; do
         case $1 in
         --seeds) seeds=$2; shift ;;
         --only) only=$2; shift ;;
+        --missed) folder=tests/mutants/missed ;;
         *) usage ;;
         esac
         shift
@@ -70,7 +71,7 @@ run_mutant() { # patch
         return 0
 }
 
-for patch in tests/mutants/*.patch; do
+for patch in "$folder"/*.patch; do
         echo "$patch" | grep -q -e "$only" || continue
         run_mutant "$patch"
         case $? in

@@ -67,8 +67,8 @@ void sim_disk_mend(struct sim_disk *disk, unsigned index);
  * any other call is one behind the last that did); 0: it does not. A poll with requests in flight
  * counts. */
 void sim_disk_crash_in(struct sim_disk *disk, uint64_t calls);
-/* At a crash of the process alone (kill -9) requests are whole or not at all, and names stay, but not
- * more durable than they were. */
+/* At a crash of the process alone (kill -9) requests are whole or not at all, and names stay, but
+ * not more durable than they were. */
 void sim_disk_crash_kind(struct sim_disk *disk, bool process_only);
 void sim_disk_crash(struct sim_disk *disk);
 bool sim_disk_crashed(const struct sim_disk *disk);

@@ -19,7 +19,7 @@
 #define EXAM_PPM         400000u
 #define OFF_FAULT_PPM    350000u
 #define KEEP_PPM         200000u
-#define MEND_PPM         60000u
+#define MEND_PPM         100000u
 #define END_ROUNDS       20000u
 
 static uint64_t where_seed;
@@ -74,7 +74,7 @@ profile_choose(struct world *world)
         world->floor = world->k;
         world->devices_n = (unsigned)rng_between(rng, 1, DEVICES_MAX);
         world->big_ppm = rng_chance(rng, 300000) ? 900000 : 20000;
-        world->fault_ppm = rng_chance(rng, 200000) ? 0 : (uint32_t)rng_between(rng, 1, 8) * 10000u;
+        world->fault_ppm = rng_chance(rng, 200000) ? 0 : (uint32_t)rng_between(rng, 2, 14) * 10000u;
         world->liar_ppm = rng_chance(rng, 500000) ? 0 : 500000;
         world->lost_receipt_ppm = (uint32_t)rng_between(rng, 0, 5) * 100000u;
         for (unsigned i = 0; i < world->n; i++) {

@@ -7,7 +7,7 @@
 #include <sodium.h>
 
 #define PARTS      4u
-#define PART_SEEDS 8u
+#define PART_SEEDS 5u
 
 static void
 run_part(unsigned part)
